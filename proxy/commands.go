@@ -1,0 +1,240 @@
+package proxy
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/ftpgate/ftpgate/proxy/ftp"
+	"github.com/ftpgate/ftpgate/proxy/policy"
+)
+
+// A client that negotiates again and again without using what it got is either
+// broken or after our ports: so many in a burst, then one a second.
+const (
+	renewalBurst = 20
+	renewalRate  = rate.Limit(1)
+)
+
+// commands reads the client until it leaves or the session is over.
+func (s *session) commands() {
+	for {
+		s.client.SetIdle(s.deadline())
+		cmd, err := s.client.ReadCommand()
+		if s.ended() {
+			if err != nil && !isTimeout(err) && !errors.As(err, new(*ftp.SyntaxError)) {
+				return
+			}
+			continue // what a client says after its 421 is read and dropped, so that no reset eats the 421
+		}
+		if err == nil {
+			s.touch()
+			err = s.obey(cmd)
+		}
+		if err = s.recover(cmd, err); err != nil {
+			return
+		}
+		if s.secured {
+			return
+		}
+	}
+}
+
+// recover turns the error of one command into its reply and lets the session
+// live, or ends it and returns errEnded.
+func (s *session) recover(cmd ftp.Command, err error) error {
+	var syntax *ftp.SyntaxError
+	var refusal *policy.Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &syntax):
+		return s.reject(syntax)
+	case errors.As(err, &refusal):
+		s.refuse(cmd.Verb, refusal)
+		return nil
+	case isTimeout(err):
+		if over := s.overdue(time.Now()); over != nil {
+			s.end(*over)
+		}
+		return nil
+	case isEOF(err):
+		s.clientGone()
+	case !errors.Is(err, errEnded):
+		s.end(ending{why: "the client's connection broke: " + err.Error()})
+	}
+	return errEnded
+}
+
+// obey carries out one command: checks it against the rule, gives it to its
+// handler or sends it on as it is.
+func (s *session) obey(cmd ftp.Command) error {
+	v := lookup(cmd.Verb)
+	if err := s.room(v); err != nil {
+		return err
+	}
+	if err := s.permit(v, cmd); err != nil {
+		return err
+	}
+	if v.command != nil {
+		return v.command(s, cmd)
+	}
+	return s.forward(exchange{verb: v}, cmd.Bytes())
+}
+
+// room waits until one more command may be under way, and until it is clear
+// what a data command relates to: a pipelined PASV belongs to the login before
+// it, a pipelined RETR to the PASV before it.
+func (s *session) room(v *verb) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.over == nil && (len(s.queue.waiting) >= maxPending || v.data && s.queue.unsettled > 0) {
+		s.turn.Wait()
+	}
+	if s.over != nil {
+		return errEnded
+	}
+	if !s.welcome {
+		s.endLocked(ending{say: "421 Wait for the greeting.", why: "the client spoke before the server's greeting"})
+		return errEnded
+	}
+	return nil
+}
+
+// permit is what the rule says of the verb.
+func (s *session) permit(v *verb, cmd ftp.Command) error {
+	switch {
+	case v.disabled != "":
+		return &policy.Refusal{Code: 502, Say: "Command not implemented.", Why: cmd.Verb + " " + v.disabled}
+	case v.tls && s.rule.TLS == policy.RefuseTLS:
+		return noTLS(v)
+	}
+	return s.rule.Commands.Allow(cmd.Verb, cmd.Arg)
+}
+
+// forward sends a command on; its exchange joins the queue first, so that no
+// reply can be quicker.
+func (s *session) forward(x exchange, command []byte) error {
+	s.mu.Lock()
+	if s.over != nil {
+		s.mu.Unlock()
+		return errEnded
+	}
+	s.queue.push(x)
+	s.mu.Unlock()
+	// In one write, so that no server ever sees half a PORT.
+	if _, err := s.server.Write(command); err != nil {
+		s.end(ending{say: "421 The server closed the connection.", why: "writing to the server: " + err.Error()})
+		return errEnded
+	}
+	return nil
+}
+
+// reject answers a line that is no FTP.
+func (s *session) reject(e *ftp.SyntaxError) error {
+	s.mu.Lock()
+	s.errors++
+	fatal := e.Fatal || s.errors >= maxErrors
+	s.mu.Unlock()
+	if !fatal {
+		s.refuse("", asRefusal(e))
+		return nil
+	}
+	s.logRefusal("", asRefusal(e))
+	s.end(ending{say: string(trimLine(replyLine(asRefusal(e)))), why: e.Why})
+	return nil
+}
+
+// refuse answers a command in the server's stead, in its turn: behind the
+// replies to the commands before it.
+func (s *session) refuse(verb string, r *policy.Refusal) {
+	s.logRefusal(verb, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return
+	}
+	if len(s.queue.waiting) > 0 {
+		s.queue.push(exchange{ours: string(replyLine(r))})
+		return
+	}
+	s.tellClient(replyLine(r))
+}
+
+func replyLine(r *policy.Refusal) []byte {
+	return []byte(strconv.Itoa(r.Code) + " " + r.Say + "\r\n")
+}
+
+func trimLine(line []byte) []byte { return line[:len(line)-len("\r\n")] }
+
+// claimUser is USER: the rule may know who is not welcome (530).
+func (s *session) claimUser(cmd ftp.Command) error {
+	name := string(cmd.Arg[:min(len(cmd.Arg), maxUserName)])
+	if err := s.rule.Users.Admit(name); err != nil {
+		return err
+	}
+	return s.forward(exchange{verb: lookup("USER"), arg: name}, cmd.Bytes())
+}
+
+// quit revokes what is unused at once; a running transfer ends by itself.
+func (s *session) quit(cmd ftp.Command) error {
+	s.mu.Lock()
+	s.dropChannel()
+	s.mu.Unlock()
+	return s.forward(exchange{verb: lookup("QUIT")}, cmd.Bytes())
+}
+
+// mode is MODE (RFC 959 §3.4).
+func (s *session) mode(cmd ftp.Command) error {
+	return s.forward(exchange{verb: lookup("MODE"), arg: strings.ToUpper(strings.TrimSpace(string(cmd.Arg)))}, cmd.Bytes())
+}
+
+// negotiable is what PORT, EPRT, PASV and EPSV have in common: a login, no
+// EPSV ALL before them, and no more than so many in vain. What was negotiated
+// before is void.
+func (s *session) negotiable(verb string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.loggedIn {
+		return &policy.Refusal{Code: 530, Say: "Please login with USER and PASS.", Why: verb + " before the login"}
+	}
+	if s.onlyEPSV && verb != "EPSV" {
+		return &policy.Refusal{Code: 500, Say: "Not allowed after EPSV ALL.", Why: verb + " after EPSV ALL"}
+	}
+	if s.channel != nil && !s.channel.used() {
+		if s.renewals == nil {
+			s.renewals = rate.NewLimiter(renewalRate, renewalBurst)
+		}
+		if !s.renewals.Allow() {
+			return &policy.Refusal{Code: 425, Say: "Too many data connections were asked for in vain, wait a moment.", Why: "negotiated again and again without a transfer"}
+		}
+	}
+	s.dropChannel()
+	return nil
+}
+
+// transfer is each verb that opens a data connection. It takes the channel
+// that was negotiated last.
+func (s *session) transfer(cmd ftp.Command) error {
+	s.mu.Lock()
+	ch, refused := s.channel, error(nil)
+	switch {
+	case !s.loggedIn: // the server says 530
+		ch = nil
+	case ch == nil && !s.blocks:
+		refused = &policy.Refusal{Code: 425, Say: "Use PORT or PASV first.", Why: "a transfer without a negotiated data connection"}
+	case ch != nil && !ch.usable():
+		refused = &policy.Refusal{Code: 425, Say: "The data connection was not used in time, use PORT or PASV again.", Why: "the pinhole has expired"}
+		s.dropChannel()
+	default:
+		s.channel = nil
+	}
+	s.mu.Unlock()
+	if refused != nil {
+		return refused
+	}
+	return s.forward(exchange{verb: lookup(cmd.Verb), data: ch}, cmd.Bytes())
+}

@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/ftpgate/ftpgate/firewall"
+	"github.com/ftpgate/ftpgate/nat"
+	"github.com/ftpgate/ftpgate/proxy/policy"
+)
+
+// channel is one negotiated data connection: what was lent and opened for it.
+type channel struct {
+	announced netip.AddrPort // where the connector is told to connect to
+	lease     *firewall.Lease
+	port      *nat.Port // nil: the listener's own address was announced
+	flow      Flow
+
+	// Guarded by session.mu.
+	counted bool      // the session's tally has it
+	cut     bool      // killed since it did not move
+	bytes   uint64    // carried when it was last looked at
+	movedAt time.Time // when that number had last changed
+}
+
+// open prepares the data connection from the connector's side to the address
+// at which the listener listens, in this order: lend a public port, watch for
+// the connection, open the pinhole. Only when it returns may the announced
+// address be spoken (RFC 959 §3.2 sees no such step; everything after it
+// depends on it). What was done is undone in reverse when a step fails; the
+// error is then a Refusal (425).
+//
+// It is the one place where ports, conntrack and firewall meet. Nothing in it
+// knows the direction of the session: each end must see the address that its
+// own control connection shows.
+func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourcePort uint16) (*channel, error) {
+	via, err := s.interfaceOf(connector)
+	if err != nil {
+		return nil, noDataConnection("finding the interface of %s: %w", connector.peer.Addr(), err)
+	}
+	hole := firewall.Pinhole{
+		Interface:   via,
+		Source:      connector.peer.Addr(),
+		SourcePort:  sourcePort,
+		Destination: listening,
+		Session:     s.id,
+	}
+	if seen := listener.local.Addr(); seen != hole.Source {
+		hole.SourceAs = seen
+	}
+	ch := &channel{announced: listening}
+	if public := connector.local.Addr(); public != listening.Addr() {
+		if ch.port, err = s.settings.Ports.Lend(public, hole.Source); err != nil {
+			return nil, noDataConnection("lending a port on %s: %w", public, err)
+		}
+		hole.Target = listening
+		hole.Destination = netip.AddrPortFrom(public, ch.port.Number())
+		if ch.announced, err = s.advertised(hole.Destination, connector.wan); err != nil {
+			ch.returnPort()
+			return nil, noDataConnection("resolving the advertised address: %w", err)
+		}
+	}
+	ch.flow = s.gw.Expect(hole.Source, hole.Destination)
+	if ch.lease, err = s.gw.Pinholes.Open(s.ctx, hole); err != nil {
+		ch.flow.Forget()
+		ch.returnPort()
+		return nil, noDataConnection("opening the pinhole: %w", err)
+	}
+	return ch, nil
+}
+
+func (ch *channel) returnPort() {
+	if ch.port != nil {
+		ch.port.Return()
+	}
+}
+
+// usable reports whether the pinhole still waits for its connection or has
+// had it, and has not expired unused.
+func (ch *channel) usable() bool {
+	select {
+	case <-ch.lease.Done():
+		return ch.used()
+	default:
+		return true
+	}
+}
+
+// used reports whether the data connection has come.
+func (ch *channel) used() bool {
+	select {
+	case <-ch.flow.Began():
+		return true
+	default:
+		return false
+	}
+}
+
+func (ch *channel) ended() bool {
+	select {
+	case <-ch.flow.Ended():
+		return true
+	default:
+		return false
+	}
+}
+
+// close gives the pinhole back. A data connection that runs goes on: conntrack
+// carries it without the pinhole.
+func (ch *channel) close() {
+	if ch.used() {
+		ch.lease.Used()
+	}
+	ch.lease.Release()
+	ch.returnPort()
+}
+
+// interfaceOf names the interface of a leg, asking the routing table once.
+func (s *session) interfaceOf(l *leg) (string, error) {
+	if l.via != "" {
+		return l.via, nil
+	}
+	var err error
+	l.via, l.wan, err = s.settings.Network.Egress(l.peer.Addr())
+	return l.via, err
+}
+
+// advertised replaces the address told to the WAN side when yet another
+// translation lies in front of the router.
+func (s *session) advertised(real netip.AddrPort, wan bool) (netip.AddrPort, error) {
+	if s.settings.Advertise == nil || !wan {
+		return real, nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, resolveTime)
+	defer cancel()
+	public, err := s.settings.Advertise(ctx, real.Addr().Is4())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if !public.IsValid() {
+		return real, nil // nothing is advertised for this family
+	}
+	return netip.AddrPortFrom(public, real.Port()), nil
+}
+
+// noDataConnection is the refusal of RFC 959 §5.4 for everything that is
+// temporary and not the client's fault.
+func noDataConnection(format string, args ...any) error {
+	return &policy.Refusal{Code: 425, Say: "Can't open data connection.", Why: fmt.Errorf(format, args...).Error()}
+}

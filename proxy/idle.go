@@ -1,0 +1,88 @@
+package proxy
+
+import (
+	"fmt"
+	"time"
+)
+
+// graceAfterData is how long a server may take from the end of the data
+// connection to the 226 of the transfer (checksums, virus scanners).
+const graceAfterData = 300 * time.Second
+
+// deadline is when the reader of commands looks up from its wait.
+func (s *session) deadline() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return time.Now().Add(lingerTime)
+	}
+	if !s.loggedIn {
+		return s.loginSince.Add(s.rule.Timeouts.Login)
+	}
+	if s.queue.transferring() != nil {
+		// The data connection is what moves now; look at it more often than
+		// the shortest limit, so that a stall is seen in time.
+		return time.Now().Add(min(s.rule.Timeouts.Idle, s.rule.Timeouts.DataIdle) / 4)
+	}
+	return s.lastHeard().Add(s.rule.Timeouts.Idle)
+}
+
+func (s *session) lastHeard() time.Time { return s.born.Add(time.Duration(s.heard.Load())) }
+
+// overdue decides what a wait that has come to its end means. It returns nil
+// while the session may go on waiting.
+func (s *session) overdue(now time.Time) *ending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limits := s.rule.Timeouts
+	switch x := s.queue.transferring(); {
+	case !s.loggedIn:
+		if now.Sub(s.loginSince) >= limits.Login {
+			return &ending{say: "421 Login timeout.", why: fmt.Sprintf("no login within %s", limits.Login)}
+		}
+	case x != nil && x.data != nil && x.data.used():
+		return s.stalled(x.data, now)
+	case now.Sub(s.lastHeard()) >= limits.Idle:
+		return &ending{say: "421 Timeout.", why: fmt.Sprintf("idle for %s", limits.Idle)}
+	}
+	return nil
+}
+
+// stalled looks at the data connection of a running transfer. While it moves,
+// the control connection may be silent for hours (RFC 6384 §9.1). One that
+// does not move for data_idle is cut: server and client then say so
+// themselves, with 426 or 451. One that has ended leaves the server some time
+// for its last reply.
+func (s *session) stalled(ch *channel, now time.Time) *ending {
+	limits := s.rule.Timeouts
+	if bytes := ch.flow.Payload(); bytes != ch.bytes || ch.movedAt.IsZero() {
+		ch.bytes, ch.movedAt = bytes, now
+		return nil
+	}
+	still := now.Sub(later(ch.movedAt, s.lastHeard()))
+	if ch.ended() {
+		if limit := max(limits.Idle, graceAfterData); still >= limit {
+			return &ending{say: "421 Timeout.", why: fmt.Sprintf("no reply within %s of the end of the data connection", limit)}
+		}
+		return nil
+	}
+	if now.Sub(ch.movedAt) < limits.DataIdle {
+		return nil
+	}
+	if !ch.cut {
+		ch.cut = true
+		s.logCut(ch, ch.flow.Kill())
+		return nil
+	}
+	if still >= limits.DataIdle+limits.Idle {
+		return &ending{say: "421 Timeout.", why: "neither side noticed that the stalled data connection was cut"}
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,75 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/ftpgate/ftpgate/proxy/policy"
+)
+
+// Network is the host as the proxy sees it.
+type Network interface {
+	// Arrival tells where an accepted connection comes from and goes to, and
+	// the interface by which it came in.
+	Arrival(net.Conn) (a policy.Arrival, via string, err error)
+	// Egress names the interface through which an address is reached, and
+	// whether it is on the WAN side.
+	Egress(netip.Addr) (name string, wan bool, err error)
+	// Dial connects to a server: from the router's own address, or, if as is
+	// valid, from that client's address. The context bounds the wait.
+	Dial(ctx context.Context, server, as netip.AddrPort) (net.Conn, error)
+}
+
+// Flow is one data connection as the kernel sees it.
+type Flow interface {
+	Began() <-chan struct{} // closed when its first packet has passed
+	Ended() <-chan struct{} // closed when both sides have closed it
+	Payload() uint64        // bytes carried so far, both directions, approximate
+	Kill() error            // cuts it
+	Forget()                // ends the watch; idempotent
+}
+
+// leg is one of the two control connections of a session.
+type leg struct {
+	peer  netip.AddrPort // who is at its other end
+	local netip.AddrPort // what that one sees of us
+	via   string         // interface toward the peer; "" until it is asked for
+	wan   bool           // that interface is on the WAN side
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 1 // RFC 2428 §2: IPv4
+	}
+	return 2 // IPv6
+}
+
+// addrPort reads a TCP address; IPv4-mapped forms are unmapped, since they are
+// unequal to the same address in its plain form.
+func addrPort(a net.Addr) netip.AddrPort {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		ap := tcp.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// halfClose tells the peer that nothing more comes, so that what is on its way
+// still arrives.
+func halfClose(c net.Conn) {
+	if h, ok := c.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
+		return
+	}
+	c.Close()
+}
+
+const (
+	// lingerTime is how long a connection that was closed on our side may take
+	// to drain, so that the last reply is not lost to a reset.
+	lingerTime = 5 * time.Second
+	// orphanTime is how long a server may take to end a session whose client
+	// has gone and whose data does not move.
+	orphanTime = 30 * time.Second
+)

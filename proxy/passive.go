@@ -1,0 +1,117 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/ftpgate/ftpgate/proxy/ftp"
+	"github.com/ftpgate/ftpgate/proxy/policy"
+)
+
+// passive is PASV (RFC 959 §4.1.2).
+func (s *session) passive(cmd ftp.Command) error {
+	if family(s.clientLeg.peer.Addr()) != 1 {
+		return &policy.Refusal{Code: 501, Say: "PASV is for IPv4 only, use EPSV.", Why: "PASV on an IPv6 connection"}
+	}
+	if err := s.rule.PassiveMode(); err != nil {
+		return err
+	}
+	if err := s.negotiable("PASV"); err != nil {
+		return err
+	}
+	return s.forward(exchange{verb: lookup("PASV")}, cmd.Bytes())
+}
+
+// extendedPassive is EPSV (RFC 2428 §3). EPSV ALL negotiates nothing, it
+// promises that nothing else will be used.
+func (s *session) extendedPassive(cmd ftp.Command) error {
+	if err := s.rule.PassiveMode(); err != nil {
+		return err
+	}
+	arg := strings.ToUpper(string(bytes.TrimSpace(cmd.Arg)))
+	if arg == "ALL" {
+		return s.forward(exchange{verb: lookup("EPSV"), arg: arg}, cmd.Bytes())
+	}
+	if arg != "" && arg != fmt.Sprint(family(s.clientLeg.peer.Addr())) {
+		return s.wrongFamily("EPSV")
+	}
+	if err := s.negotiable("EPSV"); err != nil {
+		return err
+	}
+	return s.forward(exchange{verb: lookup("EPSV")}, cmd.Bytes())
+}
+
+// passiveReply follows PASV. Whatever address its 227 claims, the data
+// connection goes to the server that the control connection goes to.
+func (s *session) passiveReply(_ exchange, r *ftp.Reply) ([]byte, error) {
+	if r.Code/100 != 2 {
+		return r.Bytes(), nil
+	}
+	if r.Code != 227 {
+		return s.unusable(r, fmt.Errorf("PASV was answered with %d", r.Code))
+	}
+	claimed, err := ftp.FindPassive(r.Text())
+	if err != nil {
+		return s.unusable(r, err)
+	}
+	return s.expectClient(r, "PASV", claimed.Port(), func(ap netip.AddrPort) []byte { return ftp.AppendPassive(nil, ap) })
+}
+
+// extendedPassiveReply follows EPSV.
+func (s *session) extendedPassiveReply(x exchange, r *ftp.Reply) ([]byte, error) {
+	if r.Code/100 != 2 {
+		return r.Bytes(), nil
+	}
+	if x.arg == "ALL" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.onlyEPSV = true
+		return r.Bytes(), nil
+	}
+	if r.Code != 229 {
+		return s.unusable(r, fmt.Errorf("EPSV was answered with %d", r.Code))
+	}
+	port, err := ftp.FindExtendedPassive(r.Text())
+	if err != nil {
+		return s.unusable(r, err)
+	}
+	return s.expectClient(r, "EPSV", port, func(ap netip.AddrPort) []byte { return ftp.AppendExtendedPassive(nil, ap.Port()) })
+}
+
+// expectClient opens the way from the client to the server's data port and
+// announces it; what cannot be opened becomes a 425 in the 227's place.
+func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render func(netip.AddrPort) []byte) ([]byte, error) {
+	if err := policy.DataPort(port); err != nil {
+		return s.unusable(r, err)
+	}
+	ch, err := s.open(&s.clientLeg, &s.serverLeg, netip.AddrPortFrom(s.serverLeg.peer.Addr(), port), 0)
+	if err != nil {
+		refusal := asRefusal(err)
+		s.logRefusal(verb, refusal)
+		return replyLine(refusal), nil
+	}
+	s.mu.Lock()
+	if s.over != nil || s.clientEOF {
+		s.mu.Unlock()
+		ch.close()
+		return nil, errEnded
+	}
+	s.dropChannel()
+	s.channel = ch
+	s.mu.Unlock()
+	line := render(ch.announced)
+	s.log.Debug("data address announced", append(s.sessionField(), zap.String("verb", verb),
+		zap.String("said", quote(r)), zap.String("sent", ftp.Quote(trimLine(line))), zap.Stringer("pinhole", ch.lease.Hole()))...)
+	return line, nil
+}
+
+// unusable replaces a passive reply that opens nothing (RFC 6384 §6).
+func (s *session) unusable(r *ftp.Reply, err error) ([]byte, error) {
+	refusal := &policy.Refusal{Code: 425, Say: "Can't open data connection.", Why: fmt.Sprintf("the server's %s is unusable: %v", quote(r), err)}
+	s.logRefusal("", refusal)
+	return replyLine(refusal), nil
+}

@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/ftpgate/ftpgate/proxy/ftp"
+)
+
+// replies reads the server until it leaves or the session is over.
+func (s *session) replies() {
+	var r ftp.Reply
+	for {
+		err := s.server.ReadReply(&r)
+		if err == nil {
+			s.touch()
+			err = s.relay(&r)
+		}
+		if err != nil {
+			s.serverGone(err)
+			return
+		}
+		if s.secured {
+			return
+		}
+	}
+}
+
+// serverGone ends the session with what the client still has to know.
+func (s *session) serverGone(err error) {
+	var bad *ftp.ReplyError
+	switch {
+	case errors.Is(err, errEnded), errors.Is(err, net.ErrClosed):
+		s.end(ending{why: "closed"})
+	case errors.As(err, &bad):
+		s.end(ending{say: "421 The server's reply cannot be understood.", why: "bad reply: " + bad.Why})
+	case isEOF(err):
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		e := ending{why: "the server closed the connection"}
+		if s.clientEOF {
+			e.why = "the client has gone"
+		} else if !s.farewell {
+			e.say = "421 The server closed the connection."
+		}
+		s.endLocked(e)
+	default:
+		s.end(ending{say: "421 The server closed the connection.", why: "the server's connection broke: " + err.Error()})
+	}
+}
+
+// relay passes one reply to the client: finds the command it answers, lets
+// that verb act on it, and sends it on. Only then the exchange is over and
+// the replies that waited behind it follow.
+func (s *session) relay(r *ftp.Reply) error {
+	s.mu.Lock()
+	i := s.queue.match(r)
+	if i < 0 {
+		defer s.mu.Unlock()
+		return s.unsolicited(r)
+	}
+	x := s.queue.waiting[i]
+	s.mu.Unlock()
+
+	out := r.Bytes()
+	if x.verb.answer != nil {
+		var err error
+		// Without the lock: opening a pinhole takes its time.
+		if out, err = x.verb.answer(s, x, r); err != nil {
+			return err
+		}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return errEnded
+	}
+	if err := s.tellClient(out); err != nil {
+		return errEnded
+	}
+	if r.Code == 421 || x.verb.name == "QUIT" && !r.Preliminary() {
+		s.farewell = true
+	}
+	s.advance(i, r)
+	return nil
+}
+
+// advance notes what the reply meant for the exchange i of the queue.
+func (s *session) advance(i int, r *ftp.Reply) {
+	x := &s.queue.waiting[i]
+	switch {
+	case r.Preliminary():
+		x.started = true
+		return
+	case x.verb.name == "ABOR" && r.Code == 426 && !x.aborted:
+		x.aborted = true // 226 follows as a rule (RFC 959 §5.4)
+		return
+	}
+	s.queue.abortEcho = x.verb.name == "ABOR"
+	s.queue.pop(i)
+	for len(s.queue.waiting) > 0 && s.queue.waiting[0].ours != "" {
+		if s.tellClient([]byte(s.queue.waiting[0].ours)) != nil {
+			return
+		}
+		s.queue.pop(0)
+	}
+	s.turn.Signal()
+	if !s.secured {
+		s.retireLocked()
+	}
+}
+
+// tellClient writes to the client; s.mu is held, so that the replies of both
+// goroutines never mix.
+func (s *session) tellClient(b []byte) error {
+	if _, err := s.client.Write(b); err != nil {
+		s.endLocked(ending{why: "writing to the client: " + err.Error()})
+		return err
+	}
+	return nil
+}
+
+// unsolicited handles a reply that no command waits for. RFC 1123 §4.1.2.11
+// knows none; in practice 421 announces the end, and an ABOR may be answered
+// twice. Everything else is a fault or an attack, a 227 above all: nothing is
+// opened and the session ends. s.mu is held.
+func (s *session) unsolicited(r *ftp.Reply) error {
+	switch {
+	case r.Code == 421:
+		s.farewell = true
+		s.dropChannel()
+		return s.tellClient(r.Bytes())
+	case s.queue.abortEcho && (r.Code == 225 || r.Code == 226):
+		s.queue.abortEcho = false
+		return s.tellClient(r.Bytes())
+	}
+	why := fmt.Sprintf("the server sent %s that no command asked for", quote(r))
+	s.log.Warn("unsolicited reply", s.fields(why)...)
+	s.endLocked(ending{say: "421 The server sent a reply out of turn.", why: why})
+	return errEnded
+}
+
+// quote is a reply for logs.
+func quote(r *ftp.Reply) string { return fmt.Sprintf("\"%d %s\"", r.Code, ftp.Quote(r.Text())) }
+
+// greeted is the server's greeting: 120 may come before the 220.
+func (s *session) greeted(_ exchange, r *ftp.Reply) ([]byte, error) {
+	if !r.Preliminary() {
+		s.mu.Lock()
+		s.welcome = true
+		s.mu.Unlock()
+	}
+	return r.Bytes(), nil
+}

@@ -1,0 +1,74 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/ftpgate/ftpgate/nat"
+	"github.com/ftpgate/ftpgate/proxy/policy"
+)
+
+// Router is the real Network: this host with its two sides.
+type Router struct {
+	LAN, WAN []string   // names of interfaces
+	Flows    *nat.Flows // knows the connections whose ports must not be used again
+}
+
+// Arrival reads the origin of a connection from its socket: TPROXY keeps the
+// dialled address as the local one, the kernel notes the interface of the SYN.
+func (r Router) Arrival(c net.Conn) (policy.Arrival, string, error) {
+	conn, ok := c.(*net.TCPConn)
+	if !ok || !nat.Intercepted(conn) {
+		return policy.Arrival{}, "", errors.New("the listener was dialled directly, not through a rule")
+	}
+	index, err := nat.Ingress(conn)
+	if err != nil {
+		return policy.Arrival{}, "", err
+	}
+	via, err := nat.InterfaceName(index)
+	if err != nil {
+		return policy.Arrival{}, "", err
+	}
+	a := policy.Arrival{Client: addrPort(c.RemoteAddr()), Dialled: addrPort(c.LocalAddr()), FromLAN: slices.Contains(r.LAN, via)}
+	if !a.FromLAN && !slices.Contains(r.WAN, via) {
+		return policy.Arrival{}, "", fmt.Errorf("interface %s is neither on the LAN nor on the WAN side", via)
+	}
+	a.Local, err = nat.IsLocal(a.Dialled.Addr())
+	return a, via, err
+}
+
+// Egress asks the routing table.
+func (r Router) Egress(to netip.Addr) (name string, wan bool, err error) {
+	name, err = nat.Egress(to, netip.Addr{})
+	return name, slices.Contains(r.WAN, name), err
+}
+
+// Dial connects to a server.
+func (r Router) Dial(ctx context.Context, server, as netip.AddrPort) (net.Conn, error) {
+	conn, err := nat.Dialer{Taken: r.Flows.Known}.Dial(ctx, server, as)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// Expect is a Server's Expect by way of conntrack.
+func Expect(flows *nat.Flows) func(netip.Addr, netip.AddrPort) Flow {
+	return func(source netip.Addr, destination netip.AddrPort) Flow {
+		return kernelFlow{flows.Expect(source, destination)}
+	}
+}
+
+type kernelFlow struct{ *nat.Flow }
+
+// Payload is what both directions carried. One of them is the file, the other
+// one is empty in every transfer that RFC 959 knows. An error leaves the last
+// number that is known.
+func (f kernelFlow) Payload() uint64 {
+	c, _ := f.Counters()
+	return c.Original.Payload + c.Reply.Payload
+}

@@ -1,0 +1,238 @@
+// Package proxy is the conversation: it takes FTP control connections over,
+// follows what client and server say to each other (RFC 959, RFC 2428), and
+// has ports lent and pinholes opened for exactly the data connections that
+// they agree on.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ftpgate/ftpgate/firewall"
+	"github.com/ftpgate/ftpgate/nat"
+	"github.com/ftpgate/ftpgate/proxy/policy"
+)
+
+const (
+	// resolveTime bounds the look-up of an advertised host name.
+	resolveTime = 5 * time.Second
+	// acceptPause is the rest after a failed accept (out of files, say), so
+	// that the failure does not spin.
+	acceptPause = 50 * time.Millisecond
+)
+
+// Server accepts control connections and holds their sessions. Set the fields
+// and call Apply before Serve.
+type Server struct {
+	Pinholes Pinholes
+	Expect   func(source netip.Addr, destination netip.AddrPort) Flow // watches for a data connection
+	Log      *zap.Logger
+
+	mu       sync.Mutex
+	settings *Settings
+	sessions map[uint64]*session
+	perRule  map[string]int
+	perHost  map[hostRule]int
+	lastID   uint64
+	closing  bool
+	running  sync.WaitGroup
+}
+
+// Pinholes opens pinholes; *firewall.Manager does.
+type Pinholes interface {
+	Open(ctx context.Context, p firewall.Pinhole) (*firewall.Lease, error)
+}
+
+type hostRule struct {
+	client netip.Addr
+	rule   string
+}
+
+// Settings are what a reload of the configuration may replace. A session keeps
+// those that it began with.
+type Settings struct {
+	Rules   policy.Rules
+	Network Network
+	Ports   *nat.Ports
+	// Advertise tells the address to announce on the WAN side instead of the
+	// real one; nil where no other translation lies in front of the router. An
+	// invalid address means that nothing is advertised for the family.
+	Advertise func(ctx context.Context, ipv4 bool) (netip.Addr, error)
+}
+
+// Apply sets the settings for connections to come.
+func (g *Server) Apply(settings Settings) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.settings = &settings
+}
+
+func (g *Server) current() *Settings {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.settings
+}
+
+// Serve accepts connections until the listener is closed. It may be called for
+// several listeners. A failing accept is logged and tried again.
+func (g *Server) Serve(l net.Listener) error {
+	for {
+		conn, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			g.Log.Warn("a connection could not be accepted", zap.Error(err))
+			time.Sleep(acceptPause)
+			continue
+		}
+		go g.handle(conn)
+	}
+}
+
+// handle carries one connection from its arrival to its end.
+func (g *Server) handle(conn net.Conn) {
+	settings := g.current()
+	arrival, via, err := settings.Network.Arrival(conn)
+	if err != nil {
+		g.Log.Warn("a connection of unknown origin was closed", zap.Stringer("client", conn.RemoteAddr()), zap.Error(err))
+		conn.Close()
+		return
+	}
+	s, err := g.admit(settings, arrival)
+	if err != nil {
+		g.turnAway(conn, arrival, "", err)
+		return
+	}
+	defer g.dismiss(s)
+	s.clientLeg.via, s.clientLeg.wan = via, !arrival.FromLAN
+	server, err := g.dial(s, arrival)
+	if err != nil {
+		g.turnAway(conn, arrival, s.rule.Name, err)
+		return
+	}
+	s.converse(conn, server)
+}
+
+// admit finds the rule and counts the session under its limits.
+func (g *Server) admit(settings *Settings, a policy.Arrival) (*session, error) {
+	rule, server, err := settings.Rules.Decide(a)
+	if err != nil {
+		return nil, err
+	}
+	host := hostRule{a.Client.Addr(), rule.Name}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.closing:
+		return nil, &policy.Refusal{Code: 421, Say: "Service is closing.", Why: "the gateway is stopping"}
+	case g.perRule[rule.Name] >= rule.Limits.Sessions:
+		return nil, &policy.Refusal{Code: 421, Say: "Too many sessions, try again later.", Why: "limits.sessions is reached"}
+	case g.perHost[host] >= rule.Limits.SessionsPerClient:
+		return nil, &policy.Refusal{Code: 421, Say: "Too many sessions from your address.", Why: "limits.sessions_per_client is reached"}
+	}
+	if g.sessions == nil {
+		g.sessions, g.perRule, g.perHost = make(map[uint64]*session), make(map[string]int), make(map[hostRule]int)
+	}
+	g.lastID++
+	s := newSession(g, settings, g.lastID, rule)
+	s.clientLeg = leg{peer: a.Client, local: a.Dialled}
+	s.serverLeg = leg{peer: server}
+	g.running.Add(1)
+	g.sessions[s.id] = s
+	g.perRule[rule.Name]++
+	g.perHost[host]++
+	return s, nil
+}
+
+// dismiss undoes admit.
+func (g *Server) dismiss(s *session) {
+	defer g.running.Done()
+	s.cancel()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	host := hostRule{s.clientLeg.peer.Addr(), s.rule.Name}
+	delete(g.sessions, s.id)
+	if g.perRule[s.rule.Name]--; g.perRule[s.rule.Name] == 0 {
+		delete(g.perRule, s.rule.Name)
+	}
+	if g.perHost[host]--; g.perHost[host] == 0 {
+		delete(g.perHost, host)
+	}
+}
+
+// dial connects to the server as the rule wants it to be seen.
+func (g *Server) dial(s *session, a policy.Arrival) (net.Conn, error) {
+	var as netip.AddrPort
+	if s.rule.PreserveClientAddress && !g.sameSegment(s, a) {
+		as = a.Client
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.rule.Timeouts.Connect)
+	defer cancel()
+	conn, err := s.settings.Network.Dial(ctx, s.serverLeg.peer, as)
+	if err != nil {
+		return nil, &policy.Refusal{Code: 421, Say: "The server cannot be reached, try again later.", Why: err.Error()}
+	}
+	s.serverLeg.local = addrPort(conn.LocalAddr())
+	return conn, nil
+}
+
+// sameSegment reports whether a LAN client that dialled the public address
+// sits on the server's own segment. The server would answer such a client
+// directly, past the router, so it must see the router instead.
+func (g *Server) sameSegment(s *session, a policy.Arrival) bool {
+	if !a.FromLAN || !a.Local {
+		return false
+	}
+	via, err := s.interfaceOf(&s.serverLeg)
+	return err == nil && via == s.clientLeg.via
+}
+
+// turnAway answers a connection that gets no session.
+func (g *Server) turnAway(conn net.Conn, a policy.Arrival, rule string, err error) {
+	refusal := asRefusal(err)
+	g.Log.Info("refused",
+		zap.Stringer("client", a.Client), zap.Stringer("server", a.Dialled), zap.String("rule", rule),
+		zap.Int("code", refusal.Code), zap.String("why", refusal.Why))
+	conn.SetDeadline(time.Now().Add(lingerTime))
+	conn.Write(replyLine(refusal))
+	halfClose(conn)
+	drain(conn)
+	conn.Close()
+}
+
+// Shutdown ends every session: new connections are turned away, an idle
+// session gets its 421 at once, one in the middle of a command at that
+// command's end, the rest when the context ends. Data connections that run go
+// on in the kernel. It returns when all sessions are gone; it is idempotent.
+func (g *Server) Shutdown(ctx context.Context) {
+	g.mu.Lock()
+	g.closing = true
+	sessions := make([]*session, 0, len(g.sessions))
+	for _, s := range g.sessions {
+		sessions = append(sessions, s)
+	}
+	g.mu.Unlock()
+	for _, s := range sessions {
+		s.retire()
+	}
+	gone := make(chan struct{})
+	go func() {
+		g.running.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		for _, s := range sessions {
+			s.end(ending{say: "421 Service is closing.", why: "the gateway stopped", quit: true})
+		}
+		<-gone
+	}
+}

@@ -1,0 +1,262 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/ftpgate/ftpgate/proxy/ftp"
+	"github.com/ftpgate/ftpgate/proxy/policy"
+)
+
+const (
+	// maxErrors bounds the lines of one client that are no FTP.
+	maxErrors = 20
+	// maxUserName bounds what is kept of a user name for the log, in bytes.
+	maxUserName = 256
+)
+
+// session is one client's control connection and the one to its server. Two
+// goroutines carry it: the one that accepted it reads commands, a second one
+// reads replies. No other session's lock is taken on the way of a line.
+type session struct {
+	id       uint64
+	gw       *Server
+	settings *Settings
+	rule     *policy.Rule
+	log      *zap.Logger
+	ctx      context.Context // ends with the session; every wait in it does too
+	cancel   context.CancelFunc
+
+	clientLeg, serverLeg leg
+	client, server       *ftp.Conn
+	born                 time.Time
+	heard                atomic.Int64 // when a line last came from either side, in ns since born
+
+	mu         sync.Mutex // guards everything below and each write to the client
+	turn       sync.Cond  // a reply has been passed on, or the session has ended
+	queue      queue
+	channel    *channel // negotiated and not yet taken by a transfer; at most one
+	renewals   *rate.Limiter
+	user       string
+	welcome    bool // the greeting's final reply has passed
+	loggedIn   bool
+	loginSince time.Time // since when a login is due
+	onlyEPSV   bool      // EPSV ALL was accepted (RFC 2428 §3)
+	blocks     bool      // MODE B or C: one data connection may carry several files
+	secured    bool      // 234: the rest is TLS and passes blind
+	retiring   bool      // the gateway stops: end at the next reply boundary
+	clientEOF  bool      // the client has said its last
+	farewell   bool      // the server has announced the end: 221 or 421
+	errors     int
+	failures   int // of the login
+	tally      tally
+	over       *ending
+}
+
+// ending is why a session is over.
+type ending struct {
+	say  string // last line for the client, without line end; "" for none
+	why  string // for the log
+	quit bool   // ask the server to let a running transfer finish (RFC 959 §4.1.1, QUIT)
+}
+
+// errEnded stops a loop of a session that is over.
+var errEnded = errors.New("session is over")
+
+func newSession(g *Server, settings *Settings, id uint64, rule *policy.Rule) *session {
+	s := &session{id: id, gw: g, settings: settings, rule: rule, born: time.Now(), log: g.Log}
+	s.loginSince = s.born
+	s.turn.L = &s.mu
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// converse carries the session from the greeting to the end of both
+// connections, which it closes.
+func (s *session) converse(client, server net.Conn) {
+	defer client.Close()
+	defer server.Close()
+	if !s.begin(client, server) {
+		return
+	}
+	s.logStart()
+
+	replies := make(chan struct{})
+	go func() {
+		defer close(replies)
+		s.replies()
+	}()
+	s.commands()
+	<-replies
+	if s.secured {
+		s.splice(client, server)
+	}
+	s.release()
+	s.logEnd()
+}
+
+// begin joins the two connections, unless the session was ended meanwhile.
+func (s *session) begin(client, server net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return false
+	}
+	s.client, s.server = ftp.NewConn(client, ftp.Limits{}), ftp.NewConn(server, ftp.Limits{})
+	s.queue.push(exchange{verb: greeting})
+	return true
+}
+
+// end closes the session; the first ending wins. Both loops stop: the server
+// is cut off, the client gets its last line and a moment to read it.
+func (s *session) end(e ending) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked(e)
+}
+
+func (s *session) endLocked(e ending) {
+	if s.over != nil {
+		return
+	}
+	s.over = &e
+	if s.client == nil { // still connecting to the server
+		s.cancel()
+		return
+	}
+	if e.say != "" && !s.secured {
+		s.client.Write([]byte(e.say + "\r\n"))
+	}
+	if e.quit && !s.secured {
+		s.server.Write([]byte("QUIT\r\n"))
+	}
+	s.cancel()
+	s.turn.Broadcast()
+	s.server.NetConn().Close()
+	client := s.client.NetConn()
+	halfClose(client)
+	time.AfterFunc(lingerTime, func() { client.Close() })
+}
+
+// ended reports whether the session is over.
+func (s *session) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over != nil
+}
+
+// retire ends the session at the next boundary between a reply and a command.
+func (s *session) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retiring = true
+	s.retireLocked()
+}
+
+func (s *session) retireLocked() {
+	if s.retiring && s.client != nil && len(s.queue.waiting) == 0 {
+		s.endLocked(ending{say: "421 Service is closing.", why: "the gateway stopped"})
+	}
+}
+
+// clientGone handles the end of what the client has to say. It may have sent
+// QUIT and still read (RFC 959 §4.1.1), so the server learns of it and gets
+// the time to answer and to end a running transfer.
+func (s *session) clientGone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return
+	}
+	s.clientEOF = true
+	s.dropChannel()
+	halfClose(s.server.NetConn())
+	s.watchOrphan(s.tally.payload())
+}
+
+// watchOrphan ends a session without client once nothing moves in it.
+func (s *session) watchOrphan(before uint64) {
+	time.AfterFunc(orphanTime, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.over != nil {
+			return
+		}
+		if now := s.tally.payload(); now != before {
+			s.watchOrphan(now)
+			return
+		}
+		s.endLocked(ending{why: "the client has gone"})
+	})
+}
+
+// dropChannel revokes the pinhole that no transfer has taken.
+func (s *session) dropChannel() {
+	if s.channel != nil {
+		s.channel.close()
+		s.tally.watch(s.channel)
+		s.channel = nil
+	}
+}
+
+// release gives back all that the session still holds. Data connections that
+// run go on.
+func (s *session) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropChannel()
+	for _, x := range s.queue.waiting {
+		if x.data != nil {
+			x.data.close()
+			s.tally.watch(x.data)
+		}
+	}
+	s.queue.waiting = nil
+	s.tally.settle()
+}
+
+// touch notes that a line has come.
+func (s *session) touch() { s.heard.Store(int64(time.Since(s.born))) }
+
+// asRefusal is the one ladder from an error to a reply: a refusal of the
+// policy as it is, a line that is no FTP by its own code, everything else is
+// temporary and ours.
+func asRefusal(err error) *policy.Refusal {
+	var refusal *policy.Refusal
+	var syntax *ftp.SyntaxError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal
+	case errors.As(err, &syntax):
+		return &policy.Refusal{Code: syntax.Code, Say: syntax.Say, Why: syntax.Why}
+	}
+	return &policy.Refusal{Code: 451, Say: "Requested action aborted: local error.", Why: err.Error()}
+}
+
+// drain reads what a peer still sends until it closes or the deadline passes,
+// so that closing does not become a reset that eats the last reply.
+func drain(c net.Conn) {
+	buf := make([]byte, 512)
+	for {
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
+}
+
+func isEOF(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
