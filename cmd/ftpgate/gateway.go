@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ftpgate/ftpgate/configs"
+	"github.com/ftpgate/ftpgate/firewall"
+	"github.com/ftpgate/ftpgate/firewall/iptables"
+	"github.com/ftpgate/ftpgate/nat"
+	"github.com/ftpgate/ftpgate/proxy"
+)
+
+const (
+	// stopGrace is how long sessions may take to end by themselves when the
+	// gateway stops.
+	stopGrace = 3 * time.Second
+	// verifyEvery is the time between two looks at our ip rules and routes.
+	verifyEvery = 2 * time.Second
+	// instance is an abstract socket: its name is held once in a network
+	// namespace, and is free again when its holder dies, however it dies.
+	instance = "@ftpgate"
+)
+
+// gateway is everything that one daemon holds, in the order of its start.
+type gateway struct {
+	log       *zap.Logger
+	config    *configs.Config
+	ipv6      bool
+	flows     *nat.Flows
+	listeners []*net.TCPListener
+	routing   *nat.Routing
+	pinholes  *firewall.Manager
+	server    *proxy.Server
+	ports     *nat.Ports
+	undo      []step
+}
+
+// step is one thing to take back at the stop.
+type step struct {
+	what string
+	do   func() error
+}
+
+// start brings everything up. When it fails, or ctx ends before it is done,
+// everything that was done is undone before it returns.
+func start(ctx context.Context, c *configs.Config, log *zap.Logger) (*gateway, error) {
+	g := &gateway{log: log, config: c, ipv6: nat.HasIPv6()}
+	for _, part := range []func(context.Context) error{g.claim, g.observe, g.listen, g.route, g.filter, g.serve} {
+		err := ctx.Err()
+		if err == nil {
+			err = part(ctx)
+		}
+		if err != nil {
+			return nil, errors.Join(err, g.takeBack())
+		}
+	}
+	return g, nil
+}
+
+func (g *gateway) later(what string, do func() error) { g.undo = append(g.undo, step{what, do}) }
+
+// takeBack undoes in reverse what was done; one failing step does not keep the
+// others from being undone.
+func (g *gateway) takeBack() error {
+	var failed []error
+	for _, s := range slices.Backward(g.undo) {
+		if err := s.do(); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", s.what, err))
+		}
+	}
+	g.undo = nil
+	return errors.Join(failed...)
+}
+
+// claim makes sure that no other ftpgate serves this network namespace: its
+// rules would look like leftovers of ours.
+func (g *gateway) claim(context.Context) error {
+	held, err := net.Listen("unix", instance)
+	if err != nil {
+		return fmt.Errorf("another ftpgate runs in this network namespace; stop it first (%w)", err)
+	}
+	g.later("releasing the instance", held.Close)
+	return nil
+}
+
+// observe subscribes to conntrack before anything can be opened.
+func (g *gateway) observe(context.Context) error {
+	for what, enable := range map[string]func() (func() error, error){
+		"restoring conntrack accounting": nat.EnableAccounting,
+		"restoring conntrack events":     nat.EnableEvents,
+	} {
+		restore, err := enable()
+		if err != nil {
+			return err
+		}
+		g.later(what, restore)
+	}
+	var err error
+	if g.flows, err = nat.Watch(g.log, holeMark, markMask); err != nil {
+		return err
+	}
+	g.later("closing the conntrack watch", g.flows.Close)
+	return nil
+}
+
+// listen opens the transparent listeners. They are heard only once the rules
+// lead to them.
+func (g *gateway) listen(ctx context.Context) error {
+	listeners, err := nat.Listen(ctx, g.config.ListenPort)
+	if err != nil {
+		return err
+	}
+	g.listeners = listeners
+	g.later("closing the listeners", g.deafen)
+	return nil
+}
+
+func (g *gateway) deafen() error {
+	var failed []error
+	for _, l := range g.listeners {
+		failed = append(failed, l.Close())
+	}
+	return errors.Join(failed...)
+}
+
+// route brings the packets that are taken over to our sockets.
+func (g *gateway) route(context.Context) error {
+	g.routing = g.routingOf(g.config)
+	g.later("removing the ip rules and routes", func() error { return g.routing.Remove() })
+	return g.routing.Install()
+}
+
+func (g *gateway) routingOf(c *configs.Config) *nat.Routing {
+	return &nat.Routing{
+		Mark: takeMark, Mask: markMask, IPv4: true, IPv6: g.ipv6,
+		Interfaces: slices.Concat(c.Interfaces.LAN, c.Interfaces.WAN),
+	}
+}
+
+// filter puts the static rules in place; from then on connections arrive, and
+// wait in the listeners until serve.
+func (g *gateway) filter(context.Context) error {
+	backend, err := iptables.New(iptables.Options{Variant: iptables.Variant(g.config.Firewall.IPTables)})
+	if err != nil {
+		return err
+	}
+	choice := backend.Choice()
+	g.log.Info("firewall backend chosen", zap.String("backend", backend.Name()), zap.String("why", choice.Reason))
+	if choice.Warning != "" {
+		g.log.Warn("firewall", zap.String("why", choice.Warning))
+	}
+	g.pinholes = firewall.NewManager(backend, firewall.Options{Lifetime: g.config.Firewall.PinholeTimeout, Log: g.log})
+	g.later("removing the firewall rules", g.pinholes.Stop)
+	return g.pinholes.Start(frameOf(g.config, g.ipv6))
+}
+
+// serve lets sessions begin.
+func (g *gateway) serve(context.Context) error {
+	g.server = &proxy.Server{Pinholes: g.pinholes, Expect: proxy.Expect(g.flows), Log: g.log}
+	g.server.Apply(g.settingsOf(g.config))
+	g.hear(g.listeners)
+	g.later("ending the sessions", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+		defer cancel()
+		g.server.Shutdown(ctx)
+		return nil
+	})
+	return nil
+}
+
+func (g *gateway) hear(listeners []*net.TCPListener) {
+	for _, l := range listeners {
+		go g.server.Serve(l)
+	}
+}
+
+func (g *gateway) settingsOf(c *configs.Config) proxy.Settings {
+	if g.ports == nil || c.DataPorts != g.config.DataPorts {
+		// Ports that the old range has lent stay bound, so the new one passes them over.
+		g.ports = nat.NewPorts(c.DataPorts.First, c.DataPorts.Last)
+	}
+	s := proxy.Settings{
+		Rules:   rulesOf(c),
+		Network: proxy.Router{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN, Flows: g.flows},
+		Ports:   g.ports,
+	}
+	switch {
+	case c.Advertise.Host != "":
+		s.Advertise = proxy.HostName(c.Advertise.Host)
+	case c.Advertise.Address.IsValid():
+		s.Advertise = proxy.FixedAddress(c.Advertise.Address)
+	}
+	return s
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftpgate/ftpgate/configs"
+)
+
+func runCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the gateway in the foreground",
+		Long: `Runs the gateway until SIGTERM or SIGINT, then removes every trace of it from the
+host. Data connections that run go on in the kernel. SIGHUP reads the
+configuration again: running sessions keep their rule, and a bad file leaves
+the old configuration in force.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), path) },
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func run(ctx context.Context, path string) error {
+	// Signals count from here on, so that a stop in the middle of the start
+	// undoes what has been done.
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, unix.SIGHUP)
+	defer signal.Stop(hangup)
+
+	config, warnings, err := configs.Load(path)
+	if err != nil {
+		return err
+	}
+	level := zap.NewAtomicLevel()
+	log, err := logger(config.Log, level)
+	if err != nil {
+		return runError{err}
+	}
+	defer log.Sync()
+	warn(log, warnings)
+
+	g, err := start(ctx, config, log)
+	if err != nil {
+		return runError{err}
+	}
+	log.Info("ready", zap.String("version", versionText()), zap.Int("rules", len(config.Rules)),
+		zap.Strings("lan", config.Interfaces.LAN), zap.Strings("wan", config.Interfaces.WAN), zap.Bool("ipv6", g.ipv6))
+	tick := time.NewTicker(verifyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			g.verify()
+		case <-hangup:
+			reread(ctx, g, path, level)
+		case <-ctx.Done():
+			log.Info("stopping")
+			if err := g.takeBack(); err != nil {
+				return runError{fmt.Errorf("stopping: %w", err)}
+			}
+			log.Info("stopped, nothing is left on this host")
+			return nil
+		}
+	}
+}
+
+// reread is SIGHUP.
+func reread(ctx context.Context, g *gateway, path string, level zap.AtomicLevel) {
+	config, warnings, err := configs.Load(path)
+	if err == nil {
+		warn(g.log, warnings)
+		err = g.reload(ctx, config)
+	}
+	if err != nil {
+		g.log.Error("the configuration was not reloaded, the old one stays in force", zap.String("why", err.Error()))
+		return
+	}
+	level.SetLevel(levelOf(config.Log))
+	g.log.Info("configuration reloaded, running sessions keep their rule", zap.Int("rules", len(config.Rules)))
+}
+
+func warn(log *zap.Logger, warnings []configs.Warning) {
+	for _, w := range warnings {
+		log.Warn("configuration", zap.String("why", w.String()))
+	}
+}
+
+func levelOf(c configs.Log) zapcore.Level {
+	level, err := zapcore.ParseLevel(string(c.Level))
+	if err != nil {
+		return zapcore.InfoLevel // configs admits only zap's own names
+	}
+	return level
+}
+
+// logger writes to standard error, where systemd and people look.
+func logger(c configs.Log, level zap.AtomicLevel) (*zap.Logger, error) {
+	level.SetLevel(levelOf(c))
+	z := zap.NewProductionConfig()
+	z.Level = level
+	z.Sampling = nil // each refusal is a line that somebody counts
+	z.DisableCaller = true
+	z.DisableStacktrace = true
+	z.Encoding = string(c.Format)
+	z.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	z.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
+	z.EncoderConfig.TimeKey = "time"
+	z.EncoderConfig.MessageKey = "message"
+	return z.Build()
+}
