@@ -1,0 +1,73 @@
+package ftp
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+const (
+	// blockSize holds a line of either side and a good part of what is pipelined behind it.
+	blockSize = 8 << 10
+	// minRead is the room that a read has at least.
+	minRead = 512
+)
+
+// block is the memory of one connection that has something to read.
+type block [blockSize]byte
+
+// blocks are shared by all connections, so that thousands of idle sessions hold none. No caller can observe its state.
+var blocks = sync.Pool{New: func() any { return new(block) }}
+
+// read waits for bytes and puts them into the block, which it takes if there is none.
+func (l *lines) read() (int, error) {
+	if l.raw == nil {
+		l.take()
+		n, err := l.conn.Read(l.block[l.filled:])
+		if n > 0 {
+			err = nil // the next read says it again
+		}
+		return n, err
+	}
+	if err := l.raw.Read(l.attempt); err != nil {
+		return 0, err
+	}
+	switch {
+	case l.err != nil:
+		return 0, &net.OpError{
+			Op: "read", Net: l.conn.LocalAddr().Network(), Source: l.conn.LocalAddr(), Addr: l.conn.RemoteAddr(),
+			Err: os.NewSyscallError("read", l.err),
+		}
+	case l.n == 0:
+		return 0, io.EOF
+	}
+	return l.n, nil
+}
+
+// readNow reads without waiting, and says whether it has a result. The block is held no longer than needed.
+func (l *lines) readNow(descriptor uintptr) bool {
+	held := l.block != nil
+	l.take()
+	for {
+		l.n, l.err = syscall.Read(int(descriptor), l.block[l.filled:])
+		if l.err != syscall.EINTR {
+			break
+		}
+	}
+	if l.err != nil || l.n == 0 {
+		l.n = 0
+		if !held {
+			blocks.Put(l.block)
+			l.block = nil
+		}
+	}
+	return l.err != syscall.EAGAIN
+}
+
+func (l *lines) take() {
+	if l.block == nil {
+		l.block = blocks.Get().(*block)
+	}
+}
