@@ -1,0 +1,295 @@
+package nat
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// eventRetryPause keeps a failing event socket from spinning.
+const eventRetryPause = time.Second
+
+// Flows follows connections by the events of conntrack. One goroutine reads them; a
+// filter in the kernel lets only those of marked connections through, so that other
+// traffic costs nothing.
+type Flows struct {
+	log     *zap.Logger
+	events  *eventSocket
+	table   *conntrack
+	mark    uint32
+	mask    uint32
+	closing chan struct{}
+	done    chan struct{} // the reader has ended
+
+	mu       sync.Mutex
+	expected map[flowKey][]*Flow // the newest last
+	tracked  map[tuple]*Flow     // begun, perhaps ended or forgotten: as long as conntrack has the entry
+	stats    FlowStats
+	closed   bool
+}
+
+// flowKey is what is known of a connection before it comes.
+type flowKey struct {
+	source      netip.Addr
+	destination netip.AddrPort
+}
+
+// tuple is the original direction of a connection.
+type tuple struct{ source, destination netip.AddrPort }
+
+func (t tuple) key() flowKey { return flowKey{t.source.Addr(), t.destination} }
+
+// FlowStats tells what Flows holds at one moment and has seen since Watch.
+type FlowStats struct {
+	Expected int    // awaited connections
+	Running  int    // begun and not ended
+	Ended    int    // ended and not forgotten
+	Events   uint64 // events of marked connections
+	Lost     uint64 // how often the kernel had more events than the socket could take
+}
+
+// Watch begins to follow connections whose connection mark is mark under mask. Events
+// are subscribed when it returns: what is expected from then on is not missed. It takes
+// CAP_NET_ADMIN, EnableEvents where they were off, and EnableAccounting for counters.
+// The caller closes the Flows.
+func Watch(log *zap.Logger, mark, mask uint32) (*Flows, error) {
+	table, err := openConntrack(mark, mask)
+	if err != nil {
+		return nil, fmt.Errorf("watch connections: %w", err)
+	}
+	events, err := openEvents(mark, mask)
+	if err != nil {
+		table.close()
+		return nil, fmt.Errorf("watch connections: %w", err)
+	}
+	f := &Flows{
+		log:      log,
+		events:   events,
+		table:    table,
+		mark:     mark,
+		mask:     mask,
+		closing:  make(chan struct{}),
+		done:     make(chan struct{}),
+		expected: map[flowKey][]*Flow{},
+		tracked:  map[tuple]*Flow{},
+	}
+	go f.read()
+	return f, nil
+}
+
+// Expect awaits the next connection from source to destination, as its first packet
+// bears them before any translation. One Flow is one connection; of several that await
+// the same, the newest gets the first to come. The caller forgets the Flow.
+func (f *Flows) Expect(source netip.Addr, destination netip.AddrPort) *Flow {
+	flow := &Flow{
+		flows: f,
+		key: flowKey{
+			source:      plain(source),
+			destination: netip.AddrPortFrom(plain(destination.Addr()), destination.Port()),
+		},
+		began: make(chan struct{}),
+		ended: make(chan struct{}),
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.expected[flow.key] = append(f.expected[flow.key], flow)
+	f.stats.Expected++
+	return flow
+}
+
+// plain returns an address as conntrack knows it: without a zone.
+func plain(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
+
+// Known reports whether conntrack has a connection from source to destination, in
+// either of its directions and whatever its mark. An error of netlink counts as no.
+func (f *Flows) Known(source, destination netip.AddrPort) bool {
+	t := tuple{
+		netip.AddrPortFrom(plain(source.Addr()), source.Port()),
+		netip.AddrPortFrom(plain(destination.Addr()), destination.Port()),
+	}
+	_, err := f.table.get(t.handle())
+	return err == nil
+}
+
+// Stats returns the present numbers.
+func (f *Flows) Stats() FlowStats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stats
+}
+
+// Close ends the watching. Flows that are running then are never told their end. It
+// may be called again.
+func (f *Flows) Close() error {
+	f.mu.Lock()
+	closed := f.closed
+	f.closed = true
+	f.mu.Unlock()
+	if closed {
+		<-f.done
+		return nil
+	}
+	close(f.closing)
+	err := f.events.close()
+	<-f.done
+	f.table.close()
+	if err != nil {
+		return fmt.Errorf("stop watching connections: %w", err)
+	}
+	return nil
+}
+
+// read handles events until Close. Once the kernel has lost events it loses more, and
+// tells no more of it, until all that wait are read: only then a listing is complete.
+func (f *Flows) read() {
+	defer close(f.done)
+	buffer := make([]byte, eventBufferSize)
+	lost := false
+	for {
+		messages, err := f.events.receive(buffer, !lost)
+		switch {
+		case err != nil && f.isClosing():
+			return
+		case errors.Is(err, unix.ENOBUFS):
+			lost = true
+		case errors.Is(err, unix.EAGAIN):
+			lost = false
+			f.resynchronise()
+		case err != nil && !errors.Is(err, unix.EINTR):
+			f.log.Error("cannot read conntrack events", zap.Error(err))
+			f.pause()
+		}
+		for _, message := range messages {
+			if e, ok := parseEntry(message.Data); ok {
+				f.handle(message.Header.Type, message.Header.Flags, e)
+			}
+		}
+	}
+}
+
+func (f *Flows) isClosing() bool {
+	select {
+	case <-f.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause waits before another attempt to read, or for Close.
+func (f *Flows) pause() {
+	select {
+	case <-f.closing:
+	case <-time.After(eventRetryPause):
+	}
+}
+
+// handle brings one event home.
+func (f *Flows) handle(messageType, flags uint16, e entry) {
+	gone := messageType == ctMessage(nl.IPCTNL_MSG_CT_DELETE)
+	fresh := !gone && flags&unix.NLM_F_CREATE != 0
+	f.mu.Lock()
+	f.stats.Events++
+	flow := f.tracked[e.tuple]
+	if flow != nil && flow.id != e.id {
+		flow = nil
+	}
+	switch {
+	case flow == nil && fresh:
+		flow = f.begin(e)
+	case flow != nil && gone:
+		delete(f.tracked, e.tuple)
+	}
+	f.mu.Unlock()
+	if flow != nil && (gone || e.over()) {
+		f.finish(flow, e, gone)
+	}
+}
+
+// begin gives a new connection to the newest Flow that awaits it. It is called with mu
+// held.
+func (f *Flows) begin(e entry) *Flow {
+	waiting := f.expected[e.tuple.key()]
+	if len(waiting) == 0 {
+		return nil
+	}
+	flow := waiting[len(waiting)-1]
+	f.unexpect(flow)
+	flow.start(e)
+	f.tracked[e.tuple] = flow
+	f.stats.Running++
+	close(flow.began)
+	return flow
+}
+
+// unexpect takes a Flow out of those that wait. It is called with mu held.
+func (f *Flows) unexpect(flow *Flow) {
+	waiting := f.expected[flow.key]
+	at := slices.Index(waiting, flow)
+	if at < 0 {
+		return
+	}
+	f.stats.Expected--
+	if len(waiting) == 1 {
+		delete(f.expected, flow.key)
+		return
+	}
+	f.expected[flow.key] = slices.Delete(waiting, at, at+1)
+}
+
+// finish notes the end of a connection with its last counters. The event of a state
+// change has none, so they are asked for; the entry outlives its end by its timeout.
+func (f *Flows) finish(flow *Flow, e entry, gone bool) {
+	if flow.isEnded() {
+		return
+	}
+	last := e
+	if !gone {
+		if now, err := f.table.get(flow.handle); err == nil && now.id == flow.id {
+			last = now
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	flow.count(last)
+	flow.counters.Ended = time.Now()
+	flow.counters.Reset = e.state == nl.TCP_CONNTRACK_CLOSE
+	close(flow.ended)
+	if !flow.forgotten {
+		f.stats.Running--
+		f.stats.Ended++
+	}
+}
+
+// resynchronise asks for all marked connections after events were lost: some may have
+// begun, some may have ended, some may be gone.
+func (f *Flows) resynchronise() {
+	f.mu.Lock()
+	f.stats.Lost++
+	lost := f.stats.Lost
+	missing := maps.Clone(f.tracked)
+	f.mu.Unlock()
+	f.log.Warn("conntrack events were lost, asking for the connections instead", zap.Uint64("times", lost))
+	entries, err := f.table.list()
+	if err != nil {
+		f.log.Error("cannot list connections after events were lost", zap.Error(err))
+		return
+	}
+	for _, e := range entries {
+		if flow := missing[e.tuple]; flow != nil && flow.id == e.id {
+			delete(missing, e.tuple)
+		}
+		f.handle(ctMessage(nl.IPCTNL_MSG_CT_NEW), unix.NLM_F_CREATE, e)
+	}
+	for t, flow := range missing {
+		f.handle(ctMessage(nl.IPCTNL_MSG_CT_DELETE), 0, entry{tuple: t, id: flow.id})
+	}
+}
