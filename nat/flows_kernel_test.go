@@ -32,9 +32,10 @@ func newWatched(t *testing.T) *watched {
 		w.router.run(t, fmt.Sprintf("%s -j DNAT --to-destination %s", pre, bracketed(a.server)))
 	}
 	w.router.do(t, func() {
-		_, err := EnableEvents()
+		settings := Settings{Dir: t.TempDir()}
+		_, err := settings.EnableEvents()
 		must(t, err)
-		_, err = EnableAccounting()
+		_, err = settings.EnableAccounting()
 		must(t, err)
 		w.flows, err = Watch(zaptest.NewLogger(t), testFlowMark, testMask)
 		must(t, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -90,9 +91,10 @@ func TestWithoutIPv6(t *testing.T) {
 // Settings come back as they were, unless somebody else has set them meanwhile.
 func TestSettings(t *testing.T) {
 	h := newHost(t, "router")
+	settings := Settings{Dir: filepath.Join(t.TempDir(), "notes")}
 	for path, enable := range map[string]func() (func() error, error){
-		accountingSetting: EnableAccounting,
-		eventsSetting:     EnableEvents,
+		accountingSetting: settings.EnableAccounting,
+		eventsSetting:     settings.EnableEvents,
 	} {
 		name := strings.ReplaceAll(strings.TrimPrefix(path, "/proc/sys/"), "/", ".")
 		for _, test := range []struct{ before, meanwhile, after string }{
@@ -122,7 +124,30 @@ func TestSettings(t *testing.T) {
 					t.Errorf("%s was %s, then %s, and is %s in the end", name, test.before, test.meanwhile, now)
 				}
 			})
+			if exists(settings.Dir) {
+				t.Errorf("%s is still there", settings.Dir)
+			}
 		}
+	}
+}
+
+// A process that is killed cannot put a setting back; the next one does.
+func TestSettingsAfterACrash(t *testing.T) {
+	h := newHost(t, "router")
+	settings := Settings{Dir: filepath.Join(t.TempDir(), "notes")}
+	h.sysctl(t, "net.netfilter.nf_conntrack_acct", "0")
+	h.do(t, func() {
+		_, err := settings.EnableAccounting() // and never restores
+		must(t, err)
+		restore, err := settings.EnableAccounting()
+		must(t, err)
+		must(t, restore())
+		if now := readFile(t, accountingSetting); now != "0" {
+			t.Errorf("accounting is %s after the second process", now)
+		}
+	})
+	if exists(settings.Dir) {
+		t.Errorf("%s is still there", settings.Dir)
 	}
 }
 

@@ -26,6 +26,8 @@ const (
 	// instance is an abstract socket: its name is held once in a network
 	// namespace, and is free again when its holder dies, however it dies.
 	instance = "@ftpgate"
+	// notes is where the settings of the host are noted while they are changed.
+	notes = "/run/ftpgate"
 )
 
 // gateway is everything that one daemon holds, in the order of its start.
@@ -48,21 +50,25 @@ type step struct {
 	do   func() error
 }
 
-// start brings everything up. When it fails, or ctx ends before it is done,
-// everything that was done is undone before it returns.
+// start brings everything up. When it fails, or ctx ends before it is done
+// (errStopped), everything that was done is undone before it returns.
 func start(ctx context.Context, c *configs.Config, log *zap.Logger) (*gateway, error) {
 	g := &gateway{log: log, config: c, ipv6: nat.HasIPv6()}
 	for _, part := range []func(context.Context) error{g.claim, g.observe, g.listen, g.route, g.filter, g.serve} {
-		err := ctx.Err()
-		if err == nil {
-			err = part(ctx)
+		err := part(ctx)
+		if err == nil && ctx.Err() == nil {
+			continue
 		}
-		if err != nil {
-			return nil, errors.Join(err, g.takeBack())
+		if undone := g.takeBack(); err != nil || undone != nil {
+			return nil, errors.Join(err, undone)
 		}
+		return nil, errStopped
 	}
 	return g, nil
 }
+
+// errStopped is a stop in the middle of the start: nothing failed.
+var errStopped = errors.New("stopped before the start was complete")
 
 func (g *gateway) later(what string, do func() error) { g.undo = append(g.undo, step{what, do}) }
 
@@ -92,9 +98,10 @@ func (g *gateway) claim(context.Context) error {
 
 // observe subscribes to conntrack before anything can be opened.
 func (g *gateway) observe(context.Context) error {
+	settings := nat.Settings{Dir: notes}
 	for what, enable := range map[string]func() (func() error, error){
-		"restoring conntrack accounting": nat.EnableAccounting,
-		"restoring conntrack events":     nat.EnableEvents,
+		"restoring conntrack accounting": settings.EnableAccounting,
+		"restoring conntrack events":     settings.EnableEvents,
 	} {
 		restore, err := enable()
 		if err != nil {

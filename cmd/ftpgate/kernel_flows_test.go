@@ -70,7 +70,7 @@ func TestFlows(t *testing.T) {
 }
 
 func (r *router) flow(t *testing.T, f flow, s *peers.Server) {
-	sub := &router{Lab: r.Lab, t: t, config: r.config}
+	sub := r.in(t)
 	setting := ""
 	if f.preserve != "" {
 		setting = ", preserve_client_address: " + f.preserve

@@ -79,11 +79,18 @@ rules:
   - {name: in, direction: inbound, server: ["192.168.50.20:21", "[2001:db8:50::20]:21"]%s}
 `
 
+// in is the same router for a subtest.
+func (r *router) in(t *testing.T) *router {
+	return &router{Lab: r.Lab, t: t, config: r.config, daemon: r.daemon}
+}
+
 // start writes the configuration and starts the gateway.
 func (r *router) start(config string) {
 	r.t.Helper()
 	r.write(config)
-	daemon, err := r.Host(lab.Router).Start(gatewayBinary, "run", "--config", r.config)
+	// The race detector would sleep for a second at each exit.
+	wishes := lab.StartOptions{Env: []string{"GORACE=atexit_sleep_ms=0"}}
+	daemon, err := r.Host(lab.Router).StartWith(wishes, gatewayBinary, "run", "--config", r.config)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -53,7 +54,11 @@ func run(ctx context.Context, path string) error {
 	warn(log, warnings)
 
 	g, err := start(ctx, config, log)
-	if err != nil {
+	switch {
+	case errors.Is(err, errStopped):
+		log.Info("stopped before the start was complete, nothing is left on this host")
+		return nil
+	case err != nil:
 		return runError{err}
 	}
 	log.Info("ready", zap.String("version", versionText()), zap.Int("rules", len(config.Rules)),
