@@ -56,6 +56,9 @@ func (s *session) recover(cmd ftp.Command, err error) error {
 	case errors.As(err, &refusal):
 		s.refuse(cmd.Verb, refusal)
 		return nil
+	case errors.Is(err, ftp.ErrLineTimeout):
+		s.end(ending{say: "421 Timeout.", why: err.Error()})
+		return errEnded
 	case isTimeout(err):
 		if over := s.overdue(time.Now()); over != nil {
 			s.end(*over)
@@ -144,7 +147,11 @@ func (s *session) reject(e *ftp.SyntaxError) error {
 		return nil
 	}
 	s.logRefusal("", asRefusal(e))
-	s.end(ending{say: string(trimLine(replyLine(asRefusal(e)))), why: e.Why})
+	last := ending{why: e.Why}
+	if e.Code != 0 {
+		last.say = string(trimLine(replyLine(asRefusal(e))))
+	}
+	s.end(last)
 	return nil
 }
 

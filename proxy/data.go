@@ -53,7 +53,7 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 	ch := &channel{announced: listening}
 	if public := connector.local.Addr(); public != listening.Addr() {
 		if ch.port, err = s.settings.Ports.Lend(public, hole.Source); err != nil {
-			return nil, noDataConnection("lending a port on %s: %w", public, err)
+			return nil, noDataConnection("%w", err)
 		}
 		hole.Target = listening
 		hole.Destination = netip.AddrPortFrom(public, ch.port.Number())
@@ -66,7 +66,7 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 	if ch.lease, err = s.gw.Pinholes.Open(s.ctx, hole); err != nil {
 		ch.flow.Forget()
 		ch.returnPort()
-		return nil, noDataConnection("opening the pinhole: %w", err)
+		return nil, noDataConnection("%w", err)
 	}
 	return ch, nil
 }

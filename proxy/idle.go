@@ -60,22 +60,18 @@ func (s *session) stalled(ch *channel, now time.Time) *ending {
 		return nil
 	}
 	still := now.Sub(later(ch.movedAt, s.lastHeard()))
-	if ch.ended() {
+	switch {
+	case ch.cut:
+		if still >= limits.DataIdle+limits.Idle {
+			return &ending{say: "421 Timeout.", why: "neither side noticed that the stalled data connection was cut"}
+		}
+	case ch.ended():
 		if limit := max(limits.Idle, graceAfterData); still >= limit {
 			return &ending{say: "421 Timeout.", why: fmt.Sprintf("no reply within %s of the end of the data connection", limit)}
 		}
-		return nil
-	}
-	if now.Sub(ch.movedAt) < limits.DataIdle {
-		return nil
-	}
-	if !ch.cut {
+	case now.Sub(ch.movedAt) >= limits.DataIdle:
 		ch.cut = true
 		s.logCut(ch, ch.flow.Kill())
-		return nil
-	}
-	if still >= limits.DataIdle+limits.Idle {
-		return &ending{say: "421 Timeout.", why: "neither side noticed that the stalled data connection was cut"}
 	}
 	return nil
 }

@@ -52,24 +52,47 @@ func newLab(t *testing.T, rule *policy.Rule, addresses addressing, pool [2]uint1
 
 // connect lets a client dial; it returns the client's end and, if the gateway
 // dials the server, that server's end.
-func (l *lab) connect() (client, server *memConn) {
-	a := l.network.addressing
-	client, taken := memConnect(net.TCPAddrFromAddrPort(a.client), net.TCPAddrFromAddrPort(a.dialled))
+func (l *lab) connect(from netip.AddrPort) (client, server *memConn) {
+	client, taken := memConnect(net.TCPAddrFromAddrPort(from), net.TCPAddrFromAddrPort(l.network.dialled))
 	l.network.accepted = nil
 	go l.gateway.handle(taken)
 	synctest.Wait()
 	return client, l.network.accepted
 }
 
-// stop ends everything, so that no goroutine outlives the bubble.
+// stop ends everything, so that no goroutine outlives the bubble, and sees
+// whether the sessions have given everything back.
 func (l *lab) stop() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	l.gateway.Shutdown(ctx)
+	time.Sleep(settleTime)
+	synctest.Wait()
+	if !l.t.Failed() {
+		l.checkEmpty()
+	}
 	if err := l.manager.Stop(); err != nil {
 		l.t.Error(err)
 	}
 	synctest.Wait()
+}
+
+// settleTime is longer than the firewall takes to remove used pinholes.
+const settleTime = 2 * time.Second
+
+func (l *lab) checkEmpty() {
+	if holes := l.kernel.holes(); len(holes) > 0 {
+		l.t.Errorf("still open after the end: %q", holes)
+	}
+	if lent := l.settings.Ports.Stats().Lent; lent > 0 {
+		l.t.Errorf("%d ports are still lent after the end", lent)
+	}
+	if n := l.flows.watched(); n > 0 {
+		l.t.Errorf("%d data connections are still watched after the end", n)
+	}
+	if n := len(l.gateway.sessions) + len(l.gateway.perRule) + len(l.gateway.perHost); n > 0 {
+		l.t.Errorf("%d sessions are still counted after the end", n)
+	}
 }
 
 // addressing is who is who in a dialogue.
@@ -163,6 +186,21 @@ func (k *fakeKernel) holes() []string {
 	return texts
 }
 
+func (k *fakeKernel) fail(fails bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.fails = fails
+}
+
+// admits tells whether a connection has a pinhole to come by.
+func (k *fakeKernel) admits(source netip.Addr, destination netip.AddrPort) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.ContainsFunc(k.open, func(h firewall.Hole) bool {
+		return h.Source == source && h.Destination == destination
+	})
+}
+
 // fakeFlows are data connections that the test lets come and go.
 type fakeFlows struct {
 	mu  sync.Mutex
@@ -173,9 +211,11 @@ type fakeFlow struct {
 	source       netip.Addr
 	destination  netip.AddrPort
 	began, ended chan struct{}
-	bytes        uint64
-	killed       bool
-	forgotten    bool
+
+	mu        sync.Mutex
+	bytes     uint64
+	killed    bool
+	forgotten bool
 }
 
 func (f *fakeFlows) expect(source netip.Addr, destination netip.AddrPort) Flow {
@@ -196,16 +236,53 @@ func (f *fakeFlows) last() (*fakeFlow, error) {
 	return f.all[len(f.all)-1], nil
 }
 
+// watched counts the data connections that nobody has forgotten yet.
+func (f *fakeFlows) watched() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, flow := range f.all {
+		flow.mu.Lock()
+		if !flow.forgotten {
+			n++
+		}
+		flow.mu.Unlock()
+	}
+	return n
+}
+
 func (f *fakeFlow) Began() <-chan struct{} { return f.began }
 func (f *fakeFlow) Ended() <-chan struct{} { return f.ended }
-func (f *fakeFlow) Payload() uint64        { return f.bytes }
-func (f *fakeFlow) Forget()                { f.forgotten = true }
+
+func (f *fakeFlow) Payload() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bytes
+}
+
+func (f *fakeFlow) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgotten = true
+}
+
 func (f *fakeFlow) Kill() error {
-	if !f.killed {
-		f.killed = true
-		close(f.ended)
-	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.killed = true
+	closeOnce(f.ended)
 	return nil
+}
+
+func (f *fakeFlow) carry(bytes uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bytes = bytes
+}
+
+func (f *fakeFlow) wasKilled() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.killed
 }
 
 // logged tells whether a line of the log contains the text, fields included.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type memPipe struct {
 	buf      []byte
 	eof      bool // the writer has closed
 	broken   bool // the reader has closed
+	reset    bool // the writer has reset the connection
 	deadline time.Time
 	alarm    *time.Timer
 }
@@ -33,6 +35,8 @@ func (p *memPipe) read(b []byte) (int, error) {
 		switch {
 		case p.broken:
 			return 0, net.ErrClosed
+		case p.reset:
+			return 0, syscall.ECONNRESET
 		case !p.deadline.IsZero() && !time.Now().Before(p.deadline):
 			return 0, os.ErrDeadlineExceeded
 		case len(p.buf) > 0:
@@ -53,7 +57,7 @@ func (p *memPipe) write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	if p.broken {
-		return 0, io.ErrClosedPipe
+		return 0, syscall.EPIPE
 	}
 	p.buf = append(p.buf, b...)
 	p.cond.Broadcast()
@@ -104,6 +108,13 @@ func (c *memConn) Close() error {
 	c.in.set(&c.in.broken)
 	return nil
 }
+
+// Reset closes both directions at once; the peer's reads fail.
+func (c *memConn) Reset() {
+	c.out.set(&c.out.reset)
+	c.Close()
+}
+
 func (c *memConn) LocalAddr() net.Addr                { return c.local }
 func (c *memConn) RemoteAddr() net.Addr               { return c.remote }
 func (c *memConn) SetDeadline(t time.Time) error      { c.in.setDeadline(t); return nil }

@@ -68,7 +68,7 @@ func halfClose(c net.Conn) {
 const (
 	// lingerTime is how long a connection that was closed on our side may take
 	// to drain, so that the last reply is not lost to a reset.
-	lingerTime = 5 * time.Second
+	lingerTime = time.Second
 	// orphanTime is how long a server may take to end a session whose client
 	// has gone and whose data does not move.
 	orphanTime = 30 * time.Second

@@ -71,6 +71,8 @@ func (s *session) authReply(_ exchange, r *ftp.Reply) ([]byte, error) {
 // splice passes the bytes of a TLS session until both sides have ended or
 // nothing has come for blindIdle.
 func (s *session) splice(client, server net.Conn) {
+	s.client.Release()
+	s.server.Release()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

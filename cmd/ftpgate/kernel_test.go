@@ -51,6 +51,7 @@ type router struct {
 	*lab.Lab
 	t      *testing.T
 	config string
+	env    []string // of the gateway, beside the caller's
 	daemon *lab.Process
 }
 
@@ -89,7 +90,7 @@ func (r *router) start(config string) {
 	r.t.Helper()
 	r.write(config)
 	// The race detector would sleep for a second at each exit.
-	wishes := lab.StartOptions{Env: []string{"GORACE=atexit_sleep_ms=0"}}
+	wishes := lab.StartOptions{Env: append([]string{"GORACE=atexit_sleep_ms=0"}, r.env...)}
 	daemon, err := r.Host(lab.Router).StartWith(wishes, gatewayBinary, "run", "--config", r.config)
 	if err != nil {
 		r.t.Fatal(err)

@@ -185,7 +185,7 @@ func (c *Conn) readError(err error, held bool) error {
 		return io.ErrUnexpectedEOF
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.patience.overdue() {
-		return fmt.Errorf("a line did not end in time: %w", err)
+		return fmt.Errorf("%w: %w", ErrLineTimeout, err)
 	}
 	return err
 }

@@ -12,6 +12,10 @@ var ErrEmptyLine = errors.New("empty line")
 // list of protocols that the session can do, which only the session knows.
 var ErrFamily = errors.New("unknown network protocol in EPRT")
 
+// ErrLineTimeout is a line that was begun and not ended within LineTimeout or ReplyTimeout. Nothing can be read after it.
+// It comes together with os.ErrDeadlineExceeded.
+var ErrLineTimeout = errors.New("a line did not end in time")
+
 // SyntaxError is a command that was not understood: what to answer and what to log. Unless it is Fatal, the
 // connection goes on with the next line.
 type SyntaxError struct {

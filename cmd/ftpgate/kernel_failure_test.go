@@ -1,0 +1,184 @@
+//go:build kernel
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ftpgate/ftpgate/deploy/lab"
+	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
+	"github.com/ftpgate/ftpgate/deploy/lab/peers"
+)
+
+// greeting dials and returns the first reply, which may refuse.
+func greeting(t *testing.T, from *lab.Host, target string) (dialogue.Reply, time.Duration) {
+	t.Helper()
+	begin := time.Now()
+	c, err := dialogue.Dial(t.Context(), from, mustAddrPort(t, target), dialogue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.Greeting, time.Since(begin)
+}
+
+// TestFailureIsAnAnswer: what cannot be had is answered with the code of the
+// RFC, logged with its reason, and hurts nobody else.
+func TestFailureIsAnAnswer(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	server := r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	client := r.Host(lab.Client)
+	refused := func(t *testing.T, r *router, target, why string, within time.Duration) {
+		t.Helper()
+		reply, took := greeting(t, client, target)
+		if reply.Code != 421 || len(reply.Text()) < 10 || took > within {
+			t.Errorf("got %q after %s", reply, took)
+		}
+		r.await(why)
+	}
+	const rules = `
+interfaces: {lan: [lan0], wan: [wan0]}
+data_ports: 50000-50000
+rules:
+  - {name: out, direction: outbound, clients: [192.168.50.10], servers: [203.0.113.0/24, 192.0.2.0/24], timeouts: {connect: 2s}, limits: {sessions_per_client: 3}}
+`
+	r.start(rules)
+	witness := login(t, client, "203.0.113.20:21", dialogue.Options{})
+	for name, c := range map[string]struct {
+		target, why string
+		within      time.Duration
+	}{
+		"a server that refuses":        {"203.0.113.66:21", "connection refused", time.Second},
+		"a server that does not exist": {"203.0.113.99:21", "203.0.113.99", 4 * time.Second},
+		"a server of no rule":          {"198.51.100.1:21", "no rule for an outbound connection from 192.168.50.10 to 198.51.100.1:21", time.Second},
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, r.in(t), c.target, c.why, c.within) })
+	}
+	t.Run("a client of no rule", func(t *testing.T) {
+		r := r.in(t)
+		reply, _ := greeting(t, r.Host(lab.Server), "203.0.113.20:21")
+		if reply.Code != 421 {
+			t.Errorf("got %q", reply)
+		}
+		r.await("from 192.168.50.20")
+	})
+	t.Run("no free port", func(t *testing.T) {
+		r := r.in(t)
+		second := login(t, client, "203.0.113.20:21", dialogue.Options{})
+		first, err := second.Open(dialogue.PORT)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close()
+		if _, err := witness.Want(425, "PORT 192,168,50,10,200,1"); err != nil {
+			t.Error(err)
+		}
+		r.await("no public port is free")
+		t.Run("too many sessions of one client", func(t *testing.T) {
+			third := login(t, client, "203.0.113.20:21", dialogue.Options{})
+			defer third.Close()
+			refused(t, r.in(t), "203.0.113.20:21", "limits.sessions_per_client is reached", time.Second)
+		})
+		second.Close()
+	})
+	eventually(t, "the port's return", func() bool {
+		d, err := witness.Open(dialogue.PORT)
+		if err == nil {
+			d.Close()
+		}
+		return err == nil
+	})
+	roundTrip(t, witness, dialogue.PASV, server)
+	r.stop()
+}
+
+// TestFailedTransaction: a packet filter that does not take a rule is a 425;
+// the session lives, and the next pinhole opens.
+func TestFailedTransaction(t *testing.T) {
+	eachVariant(t, lab.Options{}, func(t *testing.T, r *router) {
+		server := r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+		// A restore program that fails as long as a file exists, before the real one.
+		dir := t.TempDir()
+		name := fmt.Sprintf("iptables-%s-restore", r.Variant())
+		script := fmt.Sprintf("#!/bin/sh\nif [ -e %[1]s/fail ]; then echo 'line 2 failed' >&2; exit 1; fi\nexec /usr/sbin/%[2]s \"$@\"\n", dir, name)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r.env = []string{"PATH=" + dir + ":/usr/sbin:/usr/bin:/sbin:/bin"}
+		r.start(plain)
+		c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+		roundTrip(t, c, dialogue.PASV, server)
+		if err := os.WriteFile(filepath.Join(dir, "fail"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{"PASV", "PORT 192,168,50,10,200,1"} {
+			if _, err := c.Want(425, line); err != nil {
+				t.Error(err)
+			}
+		}
+		r.await("line 2 failed")
+		os.Remove(filepath.Join(dir, "fail"))
+		roundTrip(t, c, dialogue.PORT, server)
+		r.stop()
+	})
+}
+
+// TestLongTransfer: the control connection may idle while its transfer runs,
+// and a transfer that does not move is cut.
+func TestLongTransfer(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	server := r.serve(peers.ProFTPD(), lab.Outside, peers.ServerOptions{})
+	content := random(12 << 20)
+	if err := server.WriteFile("big", content); err != nil {
+		t.Fatal(err)
+	}
+	r.start(fmt.Sprintf(usualRules, ", timeouts: {idle: 2s, data_idle: 3s}", ""))
+	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	transfer, err := retrieve(c, "big", func(conn net.Conn, seen io.Writer) (n int64, err error) {
+		for n < int64(len(content)) { // 2 MB a second: the control connection idles for 6 s
+			m, err := io.CopyN(seen, conn, 200<<10)
+			n += m
+			if errors.Is(err, io.EOF) {
+				return n, nil
+			}
+			if err != nil {
+				return n, err
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		return n, nil
+	})
+	if err != nil || transfer.Bytes != int64(len(content)) || transfer.Took < 5*time.Second {
+		t.Fatalf("%d bytes of %d in %s: %v", transfer.Bytes, len(content), transfer.Took, err)
+	}
+	eventually(t, "the end of the idle session", func() bool { return strings.Contains(r.daemon.Output(), "idle for 2s") })
+
+	c = login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	_, err = retrieve(c, "big", func(conn net.Conn, seen io.Writer) (int64, error) {
+		n, err := io.CopyN(seen, conn, 100<<10)
+		if err == nil {
+			r.await("a stalled data connection was cut") // reads no more: nothing moves
+			err = errStalled
+		}
+		return n, err
+	})
+	if !errors.Is(err, errStalled) {
+		t.Error(err)
+	}
+	eventually(t, "the end of the stalled session", func() bool { return strings.Contains(r.daemon.Output(), "stalled data connection was cut\",\"user") })
+	r.stop()
+}
+
+var errStalled = errors.New("stalled")
+
+func retrieve(c *dialogue.Client, name string, carry dialogue.Carry) (dialogue.Transfer, error) {
+	return c.Transfer(dialogue.PASV, "RETR "+name, carry)
+}

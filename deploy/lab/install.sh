@@ -1,0 +1,114 @@
+#!/bin/sh
+# Installs what the virtual router needs, on Debian 12 or a later one, as root.
+#
+#   install.sh demo   what `make demo` needs
+#   install.sh test   what `make test` and the benchmarks need: FTP clients, and four FTP servers. These exclude each
+#                     other as packages, so they are unpacked beside each other, below $FTPGATE_LAB_CACHE (default
+#                     /var/cache/ftpgate-lab), and none of them is installed, configured or started.
+#
+# It prints nothing when all is there, and may be run again at any time.
+set -eu
+
+cache=${FTPGATE_LAB_CACHE:-/var/cache/ftpgate-lab}
+servers='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib'
+
+demo='iproute2 iptables nftables'
+# gcc and libc6-dev are for Go's race detector, python3-openssl is for TLS in pyftpdlib.
+test="$demo conntrack procps curl lftp tnftp ncftp python3 python3-openssl gcc libc6-dev"
+
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+
+fail() {
+	echo "install.sh: $*" >&2
+	exit 1
+}
+
+# quietly runs a command and shows its output only if it fails.
+quietly() {
+	if ! output=$("$@" 2>&1 </dev/null); then
+		echo "$output" >&2
+		fail "failed: $*"
+	fi
+}
+
+# missing prints those of its arguments that are not installed packages.
+missing() {
+	for package; do
+		case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
+		*' installed') ;;
+		*) printf '%s ' "$package" ;;
+		esac
+	done
+}
+
+# update reads the package lists, once per run and only if something has to be fetched.
+update() {
+	if [ -z "${updated:-}" ]; then
+		quietly apt-get -o DPkg::Lock::Timeout=120 update
+		updated=yes
+	fi
+}
+
+install_packages() {
+	wanted=$(missing "$@")
+	if [ -z "$wanted" ]; then
+		return
+	fi
+	update
+	# Word splitting is meant: it is a list of names.
+	# shellcheck disable=SC2086
+	quietly apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $wanted
+}
+
+# libraries prints the packages of shared libraries that a downloaded package depends on.
+libraries() {
+	dpkg-deb -f "$1" Depends | tr ',' '\n' | sed 's/[ ]*\([^ |(:]*\).*/\1/' | grep -E '^(lib|zlib)' || true
+}
+
+# unpack fetches a server's package and unpacks it below the cache, with the libraries it needs installed.
+unpack() {
+	if [ -e "$cache/$1/.complete" ]; then
+		return
+	fi
+	update
+	work=$(mktemp -d "$cache/.$1.XXXXXX")
+	quietly sh -c 'cd "$1" && apt-get -o APT::Sandbox::User=root download "$2"' sh "$work" "$1"
+	# shellcheck disable=SC2046
+	install_packages $(libraries "$work"/*.deb)
+	mkdir "$work/root"
+	quietly dpkg -x "$work"/*.deb "$work/root"
+	for program in "$work"/root/usr/sbin/*; do
+		if [ -x "$program" ] && ldd "$program" 2>/dev/null | grep -q 'not found'; then
+			fail "$1 lacks libraries: $(ldd "$program" | grep 'not found')"
+		fi
+	done
+	# The servers read their configuration as root and their modules as somebody else.
+	chmod 755 "$work/root"
+	touch "$work/root/.complete"
+	rm -rf "${cache:?}/$1"
+	mv "$work/root" "$cache/$1"
+	rm -rf "$work"
+}
+
+what=${1:-}
+case $what in
+demo) packages=$demo ;;
+test) packages=$test ;;
+*) fail 'usage: install.sh demo|test' ;;
+esac
+
+[ "$(id -u)" = 0 ] || fail 'installing packages needs root'
+command -v apt-get >/dev/null || fail "this is not Debian: install these yourself: $packages"
+
+# Two at once would be in each other's way.
+exec 9>/run/ftpgate-lab-install.lock
+flock 9
+
+# shellcheck disable=SC2086
+install_packages $packages
+if [ "$what" = test ]; then
+	mkdir -p "$cache"
+	for server in $servers; do
+		unpack "$server"
+	done
+fi
