@@ -33,6 +33,10 @@ type Dialer struct {
 	// Taken, if not nil, tells whether a connection from source to destination is known
 	// already, perhaps the client's own that was taken over. See Flows.Known.
 	Taken func(source, destination netip.AddrPort) bool
+
+	// Mark is set on the packets of sockets that bear a client's address, so that the
+	// firewall can keep the host from translating it. Zero: none.
+	Mark uint32
 }
 
 // Dial connects to server. If as is not zero, the server sees that client's address,
@@ -47,7 +51,7 @@ func (d Dialer) Dial(ctx context.Context, server, as netip.AddrPort) (*net.TCPCo
 	}
 	server = netip.AddrPortFrom(server.Addr().Unmap(), server.Port())
 	if !as.Addr().IsValid() {
-		return dialFrom(ctx, server, netip.AddrPort{})
+		return d.dialFrom(ctx, server, netip.AddrPort{})
 	}
 	as = netip.AddrPortFrom(as.Addr().Unmap(), as.Port())
 	if as.Addr().Is4() != server.Addr().Is4() {
@@ -61,7 +65,7 @@ func (d Dialer) Dial(ctx context.Context, server, as netip.AddrPort) (*net.TCPCo
 			continue
 		}
 		var conn *net.TCPConn
-		conn, err = dialFrom(ctx, server, source)
+		conn, err = d.dialFrom(ctx, server, source)
 		if err == nil {
 			return conn, nil
 		}
@@ -83,7 +87,7 @@ func borrowPort(except uint16) uint16 {
 	}
 }
 
-func dialFrom(ctx context.Context, server, source netip.AddrPort) (*net.TCPConn, error) {
+func (d Dialer) dialFrom(ctx context.Context, server, source netip.AddrPort) (*net.TCPConn, error) {
 	dialer := net.Dialer{KeepAliveConfig: keepAlive()}
 	dialer.SetMultipathTCP(false)
 	if source.IsValid() {
@@ -94,7 +98,7 @@ func dialFrom(ctx context.Context, server, source netip.AddrPort) (*net.TCPConn,
 			if err := setUrgentInline(fd); err != nil || !source.IsValid() {
 				return err
 			}
-			return borrowAddress(fd, network)
+			return borrowAddress(fd, network, d.Mark)
 		})
 	}
 	conn, err := dialer.DialContext(ctx, network(server.Addr()), server.String())
@@ -106,12 +110,18 @@ func dialFrom(ctx context.Context, server, source netip.AddrPort) (*net.TCPConn,
 
 // borrowAddress prepares a socket that will bear a client's address. SO_REUSEADDR lets
 // it share its source port with sockets that go to other servers or wait in TIME_WAIT.
-func borrowAddress(fd int, network string) error {
+func borrowAddress(fd int, network string, mark uint32) error {
 	if err := setTransparent(fd, network); err != nil {
 		return err
 	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return fmt.Errorf("share the source port: %w", err)
+	}
+	if mark == 0 {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
+		return fmt.Errorf("mark the packets: %w", err)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 // Router is the real Network: this host with its two sides.
 type Router struct {
 	LAN, WAN []string   // names of interfaces
+	Mark     uint32     // of packets that bear a client's address; see nat.Dialer
 	Flows    *nat.Flows // knows the connections whose ports must not be used again
 }
 
@@ -49,7 +50,7 @@ func (r Router) Egress(to netip.Addr) (name string, wan bool, err error) {
 
 // Dial connects to a server.
 func (r Router) Dial(ctx context.Context, server, as netip.AddrPort) (net.Conn, error) {
-	conn, err := nat.Dialer{Taken: r.Flows.Known}.Dial(ctx, server, as)
+	conn, err := nat.Dialer{Taken: r.Flows.Known, Mark: r.Mark}.Dial(ctx, server, as)
 	if err != nil {
 		return nil, err
 	}

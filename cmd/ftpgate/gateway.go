@@ -195,7 +195,7 @@ func (g *gateway) settingsOf(c *configs.Config) proxy.Settings {
 	}
 	s := proxy.Settings{
 		Rules:   rulesOf(c),
-		Network: proxy.Router{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN, Flows: g.flows},
+		Network: proxy.Router{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN, Mark: takeMark, Flows: g.flows},
 		Ports:   g.ports,
 	}
 	switch {

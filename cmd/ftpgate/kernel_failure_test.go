@@ -140,7 +140,7 @@ func TestLongTransfer(t *testing.T) {
 	if err := server.WriteFile("big", content); err != nil {
 		t.Fatal(err)
 	}
-	r.start(fmt.Sprintf(usualRules, ", timeouts: {idle: 2s, data_idle: 3s}", ""))
+	r.start(fmt.Sprintf(usualRules, ", timeouts: {idle: 2s}", ""))
 	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
 	transfer, err := retrieve(c, "big", func(conn net.Conn, seen io.Writer) (n int64, err error) {
 		for n < int64(len(content)) { // 2 MB a second: the control connection idles for 6 s
@@ -161,6 +161,8 @@ func TestLongTransfer(t *testing.T) {
 	}
 	eventually(t, "the end of the idle session", func() bool { return strings.Contains(r.daemon.Output(), "idle for 2s") })
 
+	r.stop()
+	r.start(fmt.Sprintf(usualRules, ", timeouts: {idle: 2s, data_idle: 3s}", ""))
 	c = login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
 	_, err = retrieve(c, "big", func(conn net.Conn, seen io.Writer) (int64, error) {
 		n, err := io.CopyN(seen, conn, 100<<10)

@@ -1,0 +1,34 @@
+package firewall
+
+import "errors"
+
+// Errors of [Manager.Open]. All of them leave nothing behind.
+var (
+	ErrNotStarted = errors.New("the firewall has not been started")
+	ErrStopped    = errors.New("the firewall has been stopped")
+	ErrTooMany    = errors.New("too many pinholes")
+	ErrConflict   = errors.New("another pinhole leads the same connection elsewhere")
+)
+
+// ErrUnavailable is wrapped by a Backend's error that would meet every pinhole alike (the lock of the packet filter is
+// held too long, a program is missing): the Manager then does not look for a pinhole to blame.
+var ErrUnavailable = errors.New("the packet filter is not available")
+
+// Backend puts a Frame and holes into the kernel. It is called by one goroutine at a time. Every call is bounded in time
+// by the backend itself.
+type Backend interface {
+	// Name says what it is, for logs: "iptables (nf_tables)".
+	Name() string
+	// Install removes leftovers of earlier runs and puts the static part in place, so that connections which nobody
+	// but us cares about never see it half done. Called again with another Frame it replaces the static part; holes that
+	// are open stay open. After an error Remove is called or another Install.
+	Install(Frame) error
+	// Apply adds and removes holes in one transaction per address family. After an error nothing of open is in place,
+	// and of shut any part. A hole in shut that is not there any more is no error.
+	Apply(open, shut []Hole) error
+	// Verify compares what the host has with what should be there, the frame and exactly these holes, repairs it, and
+	// says in words what was wrong.
+	Verify(holes []Hole) (repaired []string, err error)
+	// Remove takes everything of ours away, and nothing else. It may be called twice and without Install.
+	Remove() error
+}

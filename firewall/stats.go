@@ -1,0 +1,49 @@
+package firewall
+
+import "time"
+
+// Stats are the numbers of a Manager at one moment. Counters start at 0 with the Manager.
+type Stats struct {
+	Backend string // Backend.Name
+
+	Open    int // holes in place whose connection has not come yet
+	Waiting int // calls of Open that wait for the kernel
+	Closing int // holes that are over and still to be removed
+
+	Opened   uint64 // holes that were put in place
+	Used     uint64 // of these: the connection came
+	Expired  uint64 // of these: the life ended first
+	Released uint64 // of these: released first
+	Failed   uint64 // calls of Open that ended with an error
+
+	Transactions uint64 // successful and failed calls of Backend.Apply
+	Repairs      uint64 // things found missing, doubled or foreign, and repaired
+
+	VerifiedAt  time.Time // end of the last successful Verify or Install; zero: never
+	LastError   string    // last error of the backend; "": none yet
+	LastErrorAt time.Time
+}
+
+// Stats returns the numbers of now.
+func (m *Manager) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.stats
+	s.Open, s.Waiting, s.Closing = len(m.open), len(m.waiting)+m.inflight, len(m.urgent)+len(m.spent)
+	return s
+}
+
+// Holes returns the holes that wait for their connection, in the order in which they expire.
+func (m *Manager) Holes() []Hole {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.holes()
+}
+
+func (m *Manager) holes() []Hole {
+	holes := make([]Hole, 0, len(m.open))
+	for e := m.order.Front(); e != nil; e = e.Next() {
+		holes = append(holes, e.Value.(*Lease).hole)
+	}
+	return holes
+}

@@ -1,0 +1,289 @@
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// spentDelay gathers the removal of used holes: on iptables-nft each transaction that deletes waits some 25 ms for
+	// the kernel's RCU, however much it deletes.
+	spentDelay = time.Second
+	// maxClosing and shutPatience bound what gathers while opens never cease; then the shuts ride in the transaction of
+	// the next opens. More rules than this cost more, with every open, than the wait.
+	maxClosing   = 256
+	shutPatience = 2 * time.Second
+	// verifyPatience is how much longer than VerifyEvery opens may keep a look at the host's rules waiting.
+	verifyPatience = 2 * time.Second
+	// retryShut is the time after which a removal that failed is tried again; Verify may be quicker.
+	retryShut = 2 * time.Second
+)
+
+// task is what the worker does next; nil: wait.
+type task func()
+
+// work is the one goroutine that calls the backend. It ends after Stop, or when the first Install fails.
+func (m *Manager) work(f Frame, installed chan<- error) {
+	w := &worker{Manager: m, frame: f}
+	err := w.start()
+	if err == nil {
+		installed <- nil
+		w.loop()
+	}
+	m.stopErr = w.finish()
+	close(m.gone)
+	if err != nil {
+		installed <- errors.Join(err, m.stopErr)
+	}
+}
+
+// worker is the Manager as its own goroutine sees it: fields that nobody else reads.
+type worker struct {
+	*Manager
+	frame    Frame
+	verified time.Time // the last try, good or bad
+	retry    time.Time // no shut before this moment
+	said     string    // the last error that was logged
+}
+
+func (w *worker) start() error {
+	if err := w.backend.Install(w.frame); err != nil {
+		w.trouble("installing", err)
+		return fmt.Errorf("installing the static rules: %w", err)
+	}
+	w.sound()
+	return nil
+}
+
+func (w *worker) loop() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		do, pause, stop := w.next(time.Now())
+		if stop {
+			return
+		}
+		if do != nil {
+			do()
+			continue
+		}
+		timer.Reset(pause)
+		select {
+		case <-w.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// next decides. The order is the promise of the package: a wish to open comes first, except before what has been kept
+// waiting by opens for longer than its patience.
+func (w *worker) next(now time.Time) (do task, pause time.Duration, stop bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.expire(now)
+	verify := w.verified.Add(w.opts.VerifyEvery)
+	switch {
+	case w.phase == stopping:
+		return nil, 0, true
+	case len(w.reframes) > 0:
+		return w.reframe, 0, false
+	case !now.Before(verify.Add(verifyPatience)):
+		return func() { w.verify() }, 0, false
+	case len(w.waiting) > 0:
+		return w.openWaiting, 0, false
+	case w.shutsDue(now):
+		return w.shutAll, 0, false
+	case !now.Before(verify):
+		return func() { w.verify() }, 0, false
+	}
+	return nil, w.pause(now, verify), false
+}
+
+// pause is the time until something falls due by itself.
+func (w *worker) pause(now, verify time.Time) time.Duration {
+	until := verify
+	earlier := func(t time.Time) {
+		if t.Before(until) {
+			until = t
+		}
+	}
+	if first := w.order.Front(); first != nil {
+		earlier(first.Value.(*Lease).hole.Expires)
+	}
+	switch {
+	case len(w.urgent) > 0:
+		earlier(w.retry)
+	case len(w.spent) > 0:
+		due := w.spent[0].since.Add(spentDelay)
+		if due.Before(w.retry) {
+			due = w.retry
+		}
+		earlier(due)
+	}
+	return until.Sub(now)
+}
+
+// shutsDue tells whether there is something to remove while no open waits.
+func (w *worker) shutsDue(now time.Time) bool {
+	if now.Before(w.retry) {
+		return false
+	}
+	return len(w.urgent) > 0 || len(w.spent) >= maxClosing ||
+		len(w.spent) > 0 && now.Sub(w.spent[0].since) >= spentDelay
+}
+
+// overdue tells whether the shuts have been kept waiting by opens for too long, and so ride along.
+func (w *worker) overdue(now time.Time) bool {
+	if now.Before(w.retry) {
+		return false
+	}
+	for _, list := range [][]ending{w.urgent, w.spent} {
+		if len(list) > 0 && now.Sub(list[0].since) >= shutPatience {
+			return true
+		}
+	}
+	return len(w.urgent)+len(w.spent) >= maxClosing
+}
+
+func (w *worker) shutAll() {
+	w.mu.Lock()
+	shuts := w.closing()
+	w.mu.Unlock()
+	w.shut(shuts)
+}
+
+// closing empties both lists. The caller holds m.mu.
+func (w *worker) closing() []Hole {
+	shuts := make([]Hole, 0, len(w.urgent)+len(w.spent))
+	for _, list := range [][]ending{w.urgent, w.spent} {
+		for _, s := range list {
+			shuts = append(shuts, s.hole)
+		}
+	}
+	w.urgent, w.spent = nil, nil
+	return shuts
+}
+
+func (w *worker) shut(shuts []Hole) {
+	if err := w.apply(nil, shuts); err != nil {
+		w.trouble("removing pinholes", err, zap.Int("pinholes", len(shuts)))
+		now := time.Now()
+		w.mu.Lock()
+		for _, h := range shuts {
+			w.urgent = append(w.urgent, ending{h, now})
+		}
+		w.mu.Unlock()
+		w.retry = now.Add(retryShut)
+	}
+}
+
+func (w *worker) apply(open, shut []Hole) error {
+	err := w.backend.Apply(open, shut)
+	w.mu.Lock()
+	w.stats.Transactions++
+	w.mu.Unlock()
+	return err
+}
+
+// verify lets the backend look at the host's rules and reports whether something was repaired. What is over is removed
+// before: a spent pinhole whose rules had to be written anew would admit once more.
+func (w *worker) verify() (repaired bool) {
+	w.mu.Lock()
+	shuts := w.closing()
+	w.mu.Unlock()
+	if len(shuts) > 0 {
+		w.shut(shuts)
+	}
+	w.mu.Lock()
+	holes := w.holes()
+	for _, list := range [][]ending{w.urgent, w.spent} {
+		for _, s := range list { // over since a moment ago: still in place, and no damage
+			holes = append(holes, s.hole)
+		}
+	}
+	w.mu.Unlock()
+	found, err := w.backend.Verify(holes)
+	w.verified = time.Now()
+	if len(found) > 0 {
+		w.mu.Lock()
+		w.stats.Repairs += uint64(len(found))
+		w.mu.Unlock()
+		w.log.Warn("another program changed our firewall rules: repaired",
+			zap.String("backend", w.backend.Name()), zap.Strings("why", found))
+	}
+	if err != nil {
+		w.trouble("verifying the firewall rules", err)
+		return len(found) > 0
+	}
+	w.sound()
+	return len(found) > 0
+}
+
+// sound notes that the host has what it should have.
+func (w *worker) sound() {
+	w.verified = time.Now()
+	w.said = ""
+	w.mu.Lock()
+	w.stats.VerifiedAt = w.verified
+	w.mu.Unlock()
+}
+
+// trouble notes an error of the backend; one that repeats itself every few seconds is logged once.
+func (w *worker) trouble(doing string, err error, fields ...zap.Field) {
+	w.mu.Lock()
+	w.stats.LastError = fmt.Sprintf("%s: %v", doing, err)
+	w.stats.LastErrorAt = time.Now()
+	said := w.stats.LastError == w.said
+	w.said = w.stats.LastError
+	w.mu.Unlock()
+	if !said {
+		w.log.Error(doing, append(fields, zap.String("why", err.Error()))...)
+	}
+}
+
+func (w *worker) reframe() {
+	w.mu.Lock()
+	r := w.reframes[0]
+	w.reframes = w.reframes[1:]
+	w.mu.Unlock()
+	if r.err = w.backend.Install(r.frame); r.err == nil {
+		w.frame = r.frame
+	} else {
+		r.err = fmt.Errorf("replacing the static rules: %w", r.err)
+		if err := w.backend.Install(w.frame); err != nil {
+			r.err = errors.Join(r.err, fmt.Errorf("returning to the former ones: %w", err))
+		}
+		w.trouble("replacing the static rules", r.err)
+	}
+	w.verify()
+	close(r.ready)
+}
+
+// finish ends everything that waits and leaves no trace.
+func (w *worker) finish() error {
+	w.mu.Lock()
+	w.phase = stopping
+	for _, r := range w.waiting {
+		w.fail(r, ErrStopped)
+	}
+	w.waiting = nil
+	for _, r := range w.reframes {
+		r.err = ErrStopped
+		close(r.ready)
+	}
+	w.reframes = nil
+	for _, l := range w.open {
+		w.take(l)
+		l.end()
+	}
+	w.urgent, w.spent = nil, nil
+	w.mu.Unlock()
+	if err := w.backend.Remove(); err != nil {
+		w.trouble("removing the firewall rules", err)
+		return fmt.Errorf("removing the firewall rules: %w", err)
+	}
+	return nil
+}
