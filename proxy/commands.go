@@ -22,13 +22,13 @@ const (
 // commands reads the client until it leaves or the session is over.
 func (s *session) commands() {
 	for {
-		s.client.SetIdle(s.deadline())
+		s.arm()
 		cmd, err := s.client.ReadCommand()
 		if s.ended() {
-			if err != nil && !isTimeout(err) && !errors.As(err, new(*ftp.SyntaxError)) {
-				return
-			}
-			continue // what a client says after its 421 is read and dropped, so that no reset eats the 421
+			// What a client says after its last reply is read and dropped, so
+			// that no reset eats that reply.
+			drain(s.client.NetConn())
+			return
 		}
 		if err == nil {
 			s.touch()
@@ -140,9 +140,13 @@ func (s *session) forward(x exchange, command []byte) error {
 func (s *session) reject(e *ftp.SyntaxError) error {
 	s.mu.Lock()
 	s.errors++
-	fatal := e.Fatal || s.errors >= maxErrors
+	tooMany := s.errors >= maxErrors
 	s.mu.Unlock()
-	if !fatal {
+	switch {
+	case e.Fatal:
+	case tooMany:
+		e = &ftp.SyntaxError{Code: 421, Say: "Too many errors.", Why: e.Why}
+	default:
 		s.refuse("", asRefusal(e))
 		return nil
 	}
@@ -152,7 +156,7 @@ func (s *session) reject(e *ftp.SyntaxError) error {
 		last.say = string(trimLine(replyLine(asRefusal(e))))
 	}
 	s.end(last)
-	return nil
+	return nil // the loop sees the end
 }
 
 // refuse answers a command in the server's stead, in its turn: behind the
@@ -164,6 +168,7 @@ func (s *session) refuse(verb string, r *policy.Refusal) {
 	if s.over != nil {
 		return
 	}
+	s.queue.settleAbort()
 	if len(s.queue.waiting) > 0 {
 		s.queue.push(exchange{ours: string(replyLine(r))})
 		return

@@ -17,7 +17,7 @@ type exchange struct {
 	data    *channel // of a transfer: its data connection; of PORT and EPRT: the one they announce
 	ours    string   // a reply of the gateway's own that waits for its turn; no server is asked
 	started bool     // a 1yz has been seen
-	aborted bool     // of ABOR: 426 has been seen, 226 may follow
+	aborted bool     // of ABOR: 426 has been seen, or the transfer's last reply; 226 may follow
 }
 
 // queue is the order in which a session's replies are due. It is guarded by
@@ -46,26 +46,47 @@ func (q *queue) pop(i int) {
 }
 
 // match finds the exchange that a reply answers: the head of the queue, with
-// two exceptions that RFC 959 makes. It returns -1 when nothing waits for it.
+// the exceptions that RFC 959 makes and servers take. It returns -1 when
+// nothing waits for the reply.
 func (q *queue) match(r *ftp.Reply) int {
+	if len(q.waiting) > 1 && q.waiting[0].aborted && r.Code != 225 && r.Code != 226 {
+		// This server has answered transfer and ABOR in one.
+		q.pop(0)
+	}
 	if len(q.waiting) == 0 {
 		return -1
 	}
-	head := &q.waiting[0]
-	if head.aborted && r.Code != 225 && r.Code != 226 {
-		// 426 was all that this server says to an ABOR.
-		q.pop(0)
-		return q.match(r)
-	}
-	if head.started && head.verb.transfer && r.Code >= 211 && r.Code <= 213 {
-		// STAT in the middle of a transfer is answered before its end (RFC 959 §4.1.3).
-		for i := range q.waiting {
-			if v := q.waiting[i].verb; v != nil && v.name == "STAT" {
+	if head := &q.waiting[0]; head.started && head.verb.transfer && !endsTransfer(r.Code) {
+		// STAT and NOOP in the middle of a transfer may be answered before its
+		// end (RFC 959 §4.1.3 STAT; ProFTPD does so with NOOP).
+		for i, x := range q.waiting {
+			if x.verb != nil && !x.verb.transfer {
 				return i
 			}
 		}
 	}
 	return 0
+}
+
+// endsTransfer tells the replies that RFC 959 §5.4 gives for the end of a
+// transfer that has begun from those that only other commands get.
+func endsTransfer(code int) bool {
+	switch code / 100 {
+	case 1, 4:
+		return true
+	case 2:
+		return code == 225 || code == 226 || code == 250
+	}
+	return code >= 550
+}
+
+// settleAbort takes an ABOR for answered whose transfer has ended, once only
+// replies of our own wait for it: there are servers that answer both in one.
+func (q *queue) settleAbort() {
+	if len(q.waiting) == 1 && q.waiting[0].aborted {
+		q.pop(0)
+		q.abortEcho = true
+	}
 }
 
 // transferring reports whether a transfer command waits for its final reply.

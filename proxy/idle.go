@@ -9,13 +9,15 @@ import (
 // connection to the 226 of the transfer (checksums, virus scanners).
 const graceAfterData = 300 * time.Second
 
-// deadline is when the reader of commands looks up from its wait.
-func (s *session) deadline() time.Time {
+// arm sets the time at which the reader of commands looks up from its wait.
+func (s *session) arm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over != nil {
-		return time.Now().Add(lingerTime)
-	}
+	s.client.SetIdle(s.deadline())
+}
+
+// deadline needs s.mu.
+func (s *session) deadline() time.Time {
 	if !s.loggedIn {
 		return s.loginSince.Add(s.rule.Timeouts.Login)
 	}

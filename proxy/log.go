@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/ftpgate/ftpgate/proxy/ftp"
 	"github.com/ftpgate/ftpgate/proxy/policy"
 )
 
@@ -36,7 +37,7 @@ func (s *session) logEnd() {
 		why = s.over.why
 	}
 	s.log.Info("session ended", append(s.fields(why),
-		zap.String("user", s.user), zap.Duration("duration", time.Since(s.born)),
+		zap.String("user", ftp.Quote([]byte(s.user))), zap.Duration("duration", time.Since(s.born)),
 		zap.Int("transfers", s.tally.transfers), zap.Int("failed", s.tally.failed), zap.Uint64("bytes", s.tally.bytes))...)
 }
 

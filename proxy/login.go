@@ -35,9 +35,9 @@ func (s *session) loginReply(x exchange, r *ftp.Reply) ([]byte, error) {
 // logout starts the time in which a login must succeed. s.mu is held.
 func (s *session) logout() {
 	if s.loggedIn {
-		s.loginSince = time.Now()
+		s.loggedIn, s.loginSince = false, time.Now()
+		s.client.SetIdle(s.deadline())
 	}
-	s.loggedIn = false
 }
 
 // reinitialized follows REIN: after its 220 nothing of the login is left, but

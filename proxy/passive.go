@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
@@ -36,6 +37,9 @@ func (s *session) extendedPassive(cmd ftp.Command) error {
 	if arg == "ALL" {
 		return s.forward(exchange{verb: lookup("EPSV"), arg: arg}, cmd.Bytes())
 	}
+	if _, err := strconv.ParseUint(arg, 10, 16); arg != "" && err != nil {
+		return &policy.Refusal{Code: 501, Say: "EPSV takes a network protocol or ALL.", Why: "EPSV with the argument " + ftp.Quote(cmd.Arg)}
+	}
 	if arg != "" && arg != fmt.Sprint(family(s.clientLeg.peer.Addr())) {
 		return s.wrongFamily("EPSV")
 	}
@@ -66,14 +70,14 @@ func (s *session) extendedPassiveReply(x exchange, r *ftp.Reply) ([]byte, error)
 	if r.Code/100 != 2 {
 		return r.Bytes(), nil
 	}
-	if x.arg == "ALL" {
+	if x.arg == "ALL" && r.Code != 229 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.onlyEPSV = true
 		return r.Bytes(), nil
 	}
-	if r.Code != 229 {
-		return s.unusable(r, fmt.Errorf("EPSV was answered with %d", r.Code))
+	if r.Code != 229 || x.arg == "ALL" {
+		return s.unusable(r, fmt.Errorf("EPSV %s was answered with %d", x.arg, r.Code))
 	}
 	port, err := ftp.FindExtendedPassive(r.Text())
 	if err != nil {
@@ -95,13 +99,11 @@ func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render fu
 		return replyLine(refusal), nil
 	}
 	s.mu.Lock()
-	if s.over != nil || s.clientEOF {
-		s.mu.Unlock()
-		ch.close()
-		return nil, errEnded
-	}
 	s.dropChannel()
 	s.channel = ch
+	if s.over != nil || s.clientEOF { // too late: nobody will come
+		s.dropChannel()
+	}
 	s.mu.Unlock()
 	line := render(ch.announced)
 	s.log.Debug("data address announced", append(s.sessionField(), zap.String("verb", verb),

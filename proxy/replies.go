@@ -61,6 +61,10 @@ func (s *session) relay(r *ftp.Reply) error {
 		return s.unsolicited(r)
 	}
 	x := s.queue.waiting[i]
+	if (r.Code == 227 || r.Code == 228 || r.Code == 229) && x.verb.passive == 0 {
+		defer s.mu.Unlock()
+		return s.unsolicited(r)
+	}
 	s.mu.Unlock()
 
 	out := r.Bytes()
@@ -80,9 +84,11 @@ func (s *session) relay(r *ftp.Reply) error {
 	if err := s.tellClient(out); err != nil {
 		return errEnded
 	}
-	if r.Code == 421 || x.verb.name == "QUIT" && !r.Preliminary() {
-		s.farewell = true
+	if r.Code == 421 {
+		s.endLocked(ending{why: "the server ended the session: " + quote(r)})
+		return errEnded
 	}
+	s.farewell = s.farewell || x.verb.name == "QUIT" && !r.Preliminary()
 	s.advance(i, r)
 	return nil
 }
@@ -98,8 +104,14 @@ func (s *session) advance(i int, r *ftp.Reply) {
 		x.aborted = true // 226 follows as a rule (RFC 959 §5.4)
 		return
 	}
+	transfer := x.verb.transfer
 	s.queue.abortEcho = x.verb.name == "ABOR"
 	s.queue.pop(i)
+	if len(s.queue.waiting) > 0 && transfer {
+		if next := &s.queue.waiting[0]; next.verb != nil && next.verb.name == "ABOR" {
+			next.aborted = true // it may have been meant with that reply
+		}
+	}
 	for len(s.queue.waiting) > 0 && s.queue.waiting[0].ours != "" {
 		if s.tellClient([]byte(s.queue.waiting[0].ours)) != nil {
 			return
@@ -129,9 +141,9 @@ func (s *session) tellClient(b []byte) error {
 func (s *session) unsolicited(r *ftp.Reply) error {
 	switch {
 	case r.Code == 421:
-		s.farewell = true
-		s.dropChannel()
-		return s.tellClient(r.Bytes())
+		s.tellClient(r.Bytes())
+		s.endLocked(ending{why: "the server ended the session: " + quote(r)})
+		return errEnded
 	case s.queue.abortEcho && (r.Code == 225 || r.Code == 226):
 		s.queue.abortEcho = false
 		return s.tellClient(r.Bytes())

@@ -52,6 +52,7 @@ type session struct {
 	onlyEPSV   bool      // EPSV ALL was accepted (RFC 2428 §3)
 	blocks     bool      // MODE B or C: one data connection may carry several files
 	secured    bool      // 234: the rest is TLS and passes blind
+	negotiated bool      // 235: secured by an exchange of RFC 2228 other than TLS, which goes on in lines
 	retiring   bool      // the gateway stops: end at the next reply boundary
 	clientEOF  bool      // the client has said its last
 	farewell   bool      // the server has announced the end: 221 or 421
@@ -139,6 +140,7 @@ func (s *session) endLocked(e ending) {
 		s.server.Write([]byte("QUIT\r\n"))
 	}
 	s.cancel()
+	s.revoke()
 	s.turn.Broadcast()
 	s.server.NetConn().Close()
 	client := s.client.NetConn()
@@ -179,7 +181,18 @@ func (s *session) clientGone() {
 	s.clientEOF = true
 	s.dropChannel()
 	halfClose(s.server.NetConn())
-	s.watchOrphan(s.tally.payload())
+	s.watchOrphan(s.carried())
+}
+
+// carried is what all data connections of the session have carried by now.
+func (s *session) carried() uint64 {
+	sum := s.tally.payload()
+	for _, x := range s.queue.waiting {
+		if x.data != nil && !x.data.counted {
+			sum += x.data.flow.Payload()
+		}
+	}
+	return sum
 }
 
 // watchOrphan ends a session without client once nothing moves in it.
@@ -190,7 +203,7 @@ func (s *session) watchOrphan(before uint64) {
 		if s.over != nil {
 			return
 		}
-		if now := s.tally.payload(); now != before {
+		if now := s.carried(); now != before {
 			s.watchOrphan(now)
 			return
 		}
@@ -207,11 +220,8 @@ func (s *session) dropChannel() {
 	}
 }
 
-// release gives back all that the session still holds. Data connections that
-// run go on.
-func (s *session) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// revoke ends every pinhole of the session. Data connections that run go on.
+func (s *session) revoke() {
 	s.dropChannel()
 	for _, x := range s.queue.waiting {
 		if x.data != nil {
@@ -219,6 +229,13 @@ func (s *session) release() {
 			s.tally.watch(x.data)
 		}
 	}
+}
+
+// release gives back all that the session still holds.
+func (s *session) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoke()
 	s.queue.waiting = nil
 	s.tally.settle()
 }
@@ -241,9 +258,10 @@ func asRefusal(err error) *policy.Refusal {
 	return &policy.Refusal{Code: 451, Say: "Requested action aborted: local error.", Why: err.Error()}
 }
 
-// drain reads what a peer still sends until it closes or the deadline passes,
+// drain reads what a peer still sends until it closes or lingerTime has passed,
 // so that closing does not become a reset that eats the last reply.
 func drain(c net.Conn) {
+	c.SetReadDeadline(time.Now().Add(lingerTime))
 	buf := make([]byte, 512)
 	for {
 		if _, err := c.Read(buf); err != nil {

@@ -62,7 +62,7 @@ func (s *session) authReply(_ exchange, r *ftp.Reply) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropChannel()
-	s.secured = true
+	s.secured, s.negotiated = true, r.Code == 235
 	s.log.Info("the control connection turns to TLS: it passes unread, no data connection is opened for it",
 		s.fields("tls.client is passthrough")...)
 	return r.Bytes(), nil
@@ -78,13 +78,39 @@ func (s *session) splice(client, server net.Conn) {
 		defer close(done)
 		pass(client, server)
 	}()
-	pass(server, client)
+	why := "closed under TLS"
+	if s.handshakes(server, client) {
+		pass(server, client)
+	} else {
+		why = "the client went on in clear text after AUTH"
+		server.Close()
+		client.Close()
+	}
 	<-done
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over == nil {
-		s.over = &ending{why: "closed under TLS"}
+		s.over = &ending{why: why}
 	}
+}
+
+// handshakes passes the client's first bytes on if they begin a TLS handshake
+// record (RFC 8446 §5.1). Commands that were sent ahead of the 234 would else
+// be the first thing that the server reads behind it. The end of the stream
+// is left to pass.
+func (s *session) handshakes(server, client net.Conn) bool {
+	const handshake = 22
+	first := make([]byte, 512)
+	client.SetReadDeadline(time.Now().Add(s.rule.Timeouts.Login))
+	n, err := client.Read(first)
+	if n == 0 {
+		return errors.Is(err, io.EOF)
+	}
+	if !s.negotiated && first[0] != handshake {
+		return false
+	}
+	_, err = server.Write(first[:n])
+	return err == nil
 }
 
 // pass copies one direction. net.TCPConn.ReadFrom does it with splice(2), the

@@ -106,6 +106,14 @@ func (s *session) features(_ exchange, r *ftp.Reply) ([]byte, error) {
 		return nil, &ftp.ReplyError{Why: "FEAT has too many lines"}
 	}
 	return ftp.FilterFeatures(r, func(feature string) bool {
+		switch feature {
+		case "UTF8", "TVFS": // properties, not verbs (RFC 2640 §3.2, RFC 3659 §6)
+			return false
+		case "PORT", "EPRT":
+			return !s.rule.Active
+		case "PASV", "EPSV":
+			return !s.rule.Passive
+		}
 		return s.permit(lookup(feature), ftp.Command{Verb: feature}) != nil
 	}), nil
 }

@@ -15,6 +15,7 @@ type verb struct {
 	transfer bool                                                 // opens a data connection (RFC 959 §5.3, RFC 3659 §7)
 	data     bool                                                 // needs to know how earlier login and passive commands ended
 	settles  bool                                                 // its reply decides what a data command means
+	passive  int                                                  // code of the one reply that announces the server's data port
 	disabled string                                               // answered 502 without asking the server; the reason
 	tls      bool                                                 // belongs to RFC 2228 and 4217
 }
@@ -40,8 +41,8 @@ func init() {
 
 		{name: "PORT", command: (*session).port, answer: (*session).portReply, data: true},
 		{name: "EPRT", command: (*session).extendedPort, answer: (*session).portReply, data: true},
-		{name: "PASV", command: (*session).passive, answer: (*session).passiveReply, data: true, settles: true},
-		{name: "EPSV", command: (*session).extendedPassive, answer: (*session).extendedPassiveReply, data: true, settles: true},
+		{name: "PASV", command: (*session).passive, answer: (*session).passiveReply, passive: 227, data: true, settles: true},
+		{name: "EPSV", command: (*session).extendedPassive, answer: (*session).extendedPassiveReply, passive: 229, data: true, settles: true},
 
 		{name: "RETR"}, {name: "STOR"}, {name: "STOU"}, {name: "APPE"},
 		{name: "LIST"}, {name: "NLST"}, {name: "MLSD"},

@@ -1,0 +1,91 @@
+package proxy
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+)
+
+// fakeFlows are data connections that the test lets come and go.
+type fakeFlows struct {
+	mu  sync.Mutex
+	all []*fakeFlow
+}
+
+type fakeFlow struct {
+	source       netip.Addr
+	destination  netip.AddrPort
+	began, ended chan struct{}
+
+	mu        sync.Mutex
+	bytes     uint64
+	killed    bool
+	forgotten bool
+}
+
+func (f *fakeFlows) expect(source netip.Addr, destination netip.AddrPort) Flow {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	flow := &fakeFlow{source: source, destination: destination, began: make(chan struct{}), ended: make(chan struct{})}
+	f.all = append(f.all, flow)
+	return flow
+}
+
+// last is the newest data connection that was expected.
+func (f *fakeFlows) last() (*fakeFlow, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.all) == 0 {
+		return nil, errors.New("no data connection was expected yet")
+	}
+	return f.all[len(f.all)-1], nil
+}
+
+// watched counts the data connections that nobody has forgotten yet.
+func (f *fakeFlows) watched() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, flow := range f.all {
+		flow.mu.Lock()
+		if !flow.forgotten {
+			n++
+		}
+		flow.mu.Unlock()
+	}
+	return n
+}
+
+func (f *fakeFlow) Began() <-chan struct{} { return f.began }
+func (f *fakeFlow) Ended() <-chan struct{} { return f.ended }
+
+func (f *fakeFlow) Payload() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bytes
+}
+
+func (f *fakeFlow) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgotten = true
+}
+
+func (f *fakeFlow) Kill() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.killed = true
+	closeOnce(f.ended)
+	return nil
+}
+
+func (f *fakeFlow) carry(bytes uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bytes = bytes
+}
+
+func (f *fakeFlow) wasKilled() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.killed
+}
