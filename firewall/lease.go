@@ -14,6 +14,7 @@ type Lease struct {
 	// Below: guarded by m.mu.
 	ended bool          // Release or the end of life has happened
 	place *list.Element // in m.order while the hole is open, else nil
+	onEnd func()        // nil: nobody asked
 }
 
 // Hole is what the lease is for.
@@ -45,10 +46,26 @@ func (l *Lease) Release() {
 	l.end()
 }
 
+// OnEnd has f called once when Done is closed, or now if it is closed already: to give back what was lent together with
+// the hole, without a goroutine that waits for it. f must not block and must not call the Manager or its leases. A second
+// OnEnd replaces the first.
+func (l *Lease) OnEnd(f func()) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	l.onEnd = f
+	if l.ended {
+		f()
+	}
+}
+
 // end closes Done once. The caller holds m.mu.
 func (l *Lease) end() {
-	if !l.ended {
-		l.ended = true
-		close(l.done)
+	if l.ended {
+		return
+	}
+	l.ended = true
+	close(l.done)
+	if l.onEnd != nil {
+		l.onEnd()
 	}
 }

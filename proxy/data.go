@@ -68,9 +68,13 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 		ch.returnPort()
 		return nil, noDataConnection("%w", err)
 	}
+	ch.lease.OnEnd(ch.returnPort) // also when it expires, however long the session then idles
 	return ch, nil
 }
 
+// returnPort gives the public port back. The pinhole's rules may still be
+// there for a moment; should the port be lent again so soon, the Manager
+// removes them in the transaction that opens the successor.
 func (ch *channel) returnPort() {
 	if ch.port != nil {
 		ch.port.Return()
@@ -114,7 +118,6 @@ func (ch *channel) close() {
 		ch.lease.Used()
 	}
 	ch.lease.Release()
-	ch.returnPort()
 }
 
 // interfaceOf names the interface of a leg, asking the routing table once.
