@@ -78,17 +78,27 @@ func setsTime(arg []byte) bool {
 
 // Users says who may log in: names or patterns in which * stands for any run
 // of characters. Without an Allow list everybody may whom Deny does not match.
+// Deny does not tell upper from lower case, since some servers do not either
+// and the door must be shut in front of those as well.
 type Users struct{ Allow, Deny []string }
 
 // Admit returns a Refusal (530) for a user who may not log in here.
 func (u Users) Admit(user string) error {
-	if matches(u.Deny, user) {
+	if matches(fold(u.Deny), strings.ToLower(user)) {
 		return refuse(530, "This user may not log in here.", "user is in users.deny")
 	}
 	if len(u.Allow) > 0 && !matches(u.Allow, user) {
 		return refuse(530, "This user may not log in here.", "user is not in users.allow")
 	}
 	return nil
+}
+
+func fold(patterns []string) []string {
+	folded := make([]string, len(patterns))
+	for i, p := range patterns {
+		folded[i] = strings.ToLower(p)
+	}
+	return folded
 }
 
 func matches(patterns []string, user string) bool {

@@ -163,6 +163,7 @@ func TestAdmit(t *testing.T) {
 		"stars in the middle":   {Users{Allow: []string{"a*b*c"}}, "a-b-b-c", true},
 		"not in order":          {Users{Allow: []string{"a*b*c"}}, "a-c-b", false},
 		"one byte twice":        {Users{Allow: []string{"a*a"}}, "a", false},
+		"case does not help":    {Users{Deny: []string{"admin*"}}, "ADMINISTRATOR", false},
 		"case counts":           {Users{Allow: []string{"backup"}}, "Backup", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,94 @@
+//go:build kernel
+
+package main
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// record is one line of the gateway's log.
+type record struct {
+	Level, Message          string
+	Session                 uint64
+	Client, Server, Dialled string
+	SeenAs                  string `json:"seen_as"`
+	Rule, User, Verb, Why   string
+	Said, Sent              string
+	Code, Transfers, Failed int
+	Bytes                   uint64
+}
+
+const (
+	begun     = "session started"
+	finished  = "session ended"
+	announces = "data address announced"
+	refuses   = "refused"
+)
+
+// records are what the gateway has logged; of a long log the end.
+func (r *router) records() []record {
+	var all []record
+	for line := range strings.Lines(r.daemon.Output()) {
+		var rec record
+		if json.Unmarshal([]byte(line), &rec) == nil {
+			all = append(all, rec)
+		}
+	}
+	return all
+}
+
+// of selects the records of one message.
+func of(all []record, message string) []record {
+	var some []record
+	for _, rec := range all {
+		if rec.Message == message {
+			some = append(some, rec)
+		}
+	}
+	return some
+}
+
+// ofSession selects the records of one session.
+func ofSession(all []record, session uint64) []record {
+	var some []record
+	for _, rec := range all {
+		if rec.Session == session {
+			some = append(some, rec)
+		}
+	}
+	return some
+}
+
+// sessionOf is the session whose client dialled from that address and port.
+func (r *router) sessionOf(t *testing.T, client netip.AddrPort) uint64 {
+	t.Helper()
+	for _, rec := range of(r.records(), begun) {
+		if rec.Client == client.String() {
+			return rec.Session
+		}
+	}
+	t.Fatalf("no session of %s began", client)
+	return 0
+}
+
+// ended waits for the last line of a session.
+func (r *router) ended(t *testing.T, session uint64) record {
+	t.Helper()
+	var last record
+	eventually(t, "the end of the session", func() bool {
+		for _, rec := range of(ofSession(r.records(), session), finished) {
+			last = rec
+		}
+		return last.Message != ""
+	})
+	return last
+}
+
+// about says whether a count of bytes is what it should be within 2 %: what
+// conntrack counts are packets, from which the payload is reckoned.
+func about(got, want uint64) bool {
+	return got >= want-want/50 && got <= want+want/50
+}
