@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// asMain makes the test binary behave as ftpgate, so that exit codes and
+// outputs are the real ones.
+const asMain = "FTPGATE_TEST_AS_MAIN"
+
+func init() {
+	if os.Getenv(asMain) != "" {
+		main()
+		os.Exit(0)
+	}
+}
+
+func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), asMain+"=1")
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	exit := new(exec.ExitError)
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return out.String(), complaint.String(), cmd.ProcessState.ExitCode()
+}
+
+// TestCommandLine: 0 is good, 1 failed, 2 is the caller's mistake, and every
+// complaint says what to do.
+func TestCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := file("good.yaml", twoSides)
+	bad := file("bad.yaml", "interfaces: {lan: [lan0], wan: [wan0]}\nrules:\n  - {name: a, direction: outwards}\n  - {nmae: b, direction: inbound}\n")
+	warned := file("warned.yaml", "interfaces: {lan: [lan0], wan: [wan0]}\nrules:\n  - {name: a, direction: outbound, tls: {client: passthrough}, commands: {preset: read_only}}\n")
+	for name, c := range map[string]struct {
+		args           []string
+		code           int
+		stdout, stderr []string
+	}{
+		"check":                {[]string{"check", "--config", good}, 0, []string{"good, 3 rules"}, nil},
+		"check --print":        {[]string{"check", "--config", good, "--print"}, 0, []string{"pinhole_timeout: 60s", "preserve_client_address"}, nil},
+		"check, bad":           {[]string{"check", "--config", bad}, 2, nil, []string{bad + ":3: rules[0].direction: \"outwards\"", bad + ":4: ", "name"}},
+		"check, warning":       {[]string{"check", "--config", warned}, 0, []string{"good"}, []string{"warning: " + warned + ":3", "tls.client"}},
+		"check, no file":       {[]string{"check", "--config", filepath.Join(dir, "none.yaml")}, 2, nil, []string{"none.yaml"}},
+		"run, bad":             {[]string{"run", "--config", bad}, 2, nil, []string{bad + ":3"}},
+		"version":              {[]string{"version"}, 0, []string{"ftpgate ", "linux/"}, nil},
+		"no subcommand":        {nil, 2, nil, []string{"--help"}},
+		"unknown subcommand":   {[]string{"rnu"}, 2, nil, []string{"rnu"}},
+		"unknown flag":         {[]string{"check", "--confg", good}, 2, nil, []string{"--confg"}},
+		"argument too much":    {[]string{"check", good}, 2, nil, []string{good}},
+		"help is not an error": {[]string{"--help"}, 0, []string{"run", "check", "version"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdout, stderr, code := command(t, c.args...)
+			if code != c.code {
+				t.Errorf("exit code %d", code)
+			}
+			for got, wanted := range map[string][]string{stdout: c.stdout, stderr: c.stderr} {
+				for _, want := range wanted {
+					if !strings.Contains(got, want) {
+						t.Errorf("%q is missing in %q", want, got)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestPrintIsAConfiguration: what check prints is read again as the same.
+func TestPrintIsAConfiguration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.yaml")
+	if err := os.WriteFile(path, []byte(twoSides), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := command(t, "check", "--config", path, "--print")
+	if err := os.WriteFile(path, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, stderr, code := command(t, "check", "--config", path, "--print")
+	if code != 0 || first != second {
+		t.Errorf("exit code %d: %s\nfirst:\n%s\nsecond:\n%s", code, stderr, first, second)
+	}
+}
