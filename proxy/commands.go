@@ -46,11 +46,12 @@ func (s *session) commands() {
 // recover turns the error of one command into its reply and lets the session
 // live, or ends it and returns errEnded.
 func (s *session) recover(cmd ftp.Command, err error) error {
+	if err == nil {
+		return nil // before anything that allocates
+	}
 	var syntax *ftp.SyntaxError
 	var refusal *policy.Refusal
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &syntax):
 		return s.reject(syntax)
 	case errors.As(err, &refusal):
