@@ -35,7 +35,7 @@ func newPrinter(f *os.File) *printer {
 }
 
 func (p *printer) paint(colour, text string) string {
-	if !p.colour || text == "" {
+	if !p.colour || colour == "" {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"

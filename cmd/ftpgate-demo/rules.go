@@ -70,6 +70,11 @@ func (s *stage) pinhole(ctx context.Context, six bool, session uint64) (ruleset,
 	if err != nil {
 		return nil, err
 	}
+	return newestPinhole(text, session)
+}
+
+// newestPinhole finds these rules in the output of iptables -S.
+func newestPinhole(text string, session uint64) (ruleset, error) {
 	var newest uint64
 	var rules ruleset
 	for _, found := range pinholeRule.FindAllStringSubmatch(text, -1) {
@@ -98,7 +103,7 @@ func (s *stage) natRules(ctx context.Context, six bool) (string, error) {
 
 // awaitShut waits until no rule of any pinhole is left.
 func (s *stage) awaitShut(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, goneTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, goneTime, fmt.Errorf("after %s", goneTime))
 	defer cancel()
 	for _, six := range []bool{false, true} {
 		for {
@@ -113,7 +118,7 @@ func (s *stage) awaitShut(ctx context.Context) error {
 			select {
 			case <-time.After(rulePoll):
 			case <-ctx.Done():
-				return fmt.Errorf("a pinhole's rule is left behind after %s: %s", goneTime, left)
+				return fmt.Errorf("a pinhole's rule is left behind: %w: %s", context.Cause(ctx), left)
 			}
 		}
 	}
@@ -146,7 +151,8 @@ func abridged(rule string) string {
 func phrases(rule string) []string {
 	var all []string
 	for _, word := range strings.Fields(rule) {
-		if last := len(all) - 1; last >= 0 && (!strings.HasPrefix(word, "-") || strings.HasSuffix(all[last], "!")) {
+		begins := word == "!" || strings.HasPrefix(word, "-")
+		if last := len(all) - 1; last >= 0 && (!begins || all[last] == "!") {
 			all[last] += " " + word
 			continue
 		}

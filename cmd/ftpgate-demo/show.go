@@ -59,19 +59,21 @@ func (s *stage) flows(ctx context.Context, begin time.Time) error {
 		return err
 	}
 	s.out.heading("The daemon runs, its pinholes are rules of %s", chosen.Backend)
+	ctx, cancel := s.whileItRuns(ctx)
+	defer cancel()
 	var all []flow
 	var failed []error
 	for _, w := range ways {
 		s.out.way(w, s.lab.Host(w.client), s.lab.Host(w.server))
 		for _, f := range s.walk(ctx, w) {
 			all = append(all, f)
-			if f.err != nil {
+			if f.err != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
 				failed = append(failed, fmt.Errorf("%s, %s: %w", w.name, f.mode, f.err))
 				s.out.line("\n  %s", s.out.paint(red, fmt.Sprintf("%s  FAILED", f.mode)))
 			}
 		}
 		if ctx.Err() != nil {
-			return errors.Join(append(failed, ctx.Err())...)
+			return errors.Join(append(failed, context.Cause(ctx))...)
 		}
 	}
 	if err := s.awaitShut(ctx); err != nil {
@@ -79,6 +81,22 @@ func (s *stage) flows(ctx context.Context, begin time.Time) error {
 	}
 	s.out.summary(all, time.Since(begin))
 	return errors.Join(failed...)
+}
+
+// errDaemonEnded is an end of the daemon that nobody has asked for.
+var errDaemonEnded = errors.New("the daemon has ended")
+
+// whileItRuns is a context that ends with the daemon.
+func (s *stage) whileItRuns(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-s.gateway.process.Done():
+			cancel(errDaemonEnded)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // finish stops the daemon, also after a signal, and shows that it leaves no trace.

@@ -4,9 +4,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
 )
 
 // record is one line of the gateway's log.
@@ -65,13 +68,16 @@ func ofSession(all []record, session uint64) []record {
 // sessionOf is the session whose client dialled from that address and port.
 func (r *router) sessionOf(t *testing.T, client netip.AddrPort) uint64 {
 	t.Helper()
-	for _, rec := range of(r.records(), begun) {
-		if rec.Client == client.String() {
-			return rec.Session
+	var session uint64
+	eventually(t, fmt.Sprintf("the beginning of the session of %s", client), func() bool {
+		for _, rec := range of(r.records(), begun) {
+			if rec.Client == client.String() {
+				session = rec.Session
+			}
 		}
-	}
-	t.Fatalf("no session of %s began", client)
-	return 0
+		return session != 0
+	})
+	return session
 }
 
 // ended waits for the last line of a session.
@@ -85,6 +91,16 @@ func (r *router) ended(t *testing.T, session uint64) record {
 		return last.Message != ""
 	})
 	return last
+}
+
+// quit ends a session and waits until the gateway has logged it.
+func (r *router) quit(t *testing.T, c *dialogue.Client) record {
+	t.Helper()
+	if err := leave(c); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	return r.ended(t, r.sessionOf(t, c.Local()))
 }
 
 // about says whether a count of bytes is what it should be within 2 %: what

@@ -1,0 +1,69 @@
+# make demo shows ftpgate at work on a virtual router, make test is what CI runs. Both want root on Debian 12 or a later
+# one, and install by apt-get what they need beside Go.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+# Where go.dev's archive is unpacked, for those who have not changed their PATH.
+export PATH := $(PATH):/usr/local/go/bin
+# The version is stamped below; Go's own stamping fails in a checkout that belongs to somebody else.
+export GOFLAGS := -buildvcs=false
+
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
+# Packages that are tested at the same time.
+PARALLEL    ?= 2
+TESTTIMEOUT ?= 20m
+FUZZTIME    ?= 60s
+# For ftpgate-demo: --iptables legacy, --full, --hold.
+DEMOFLAGS   ?=
+
+.PHONY: demo
+demo: ## build everything and show it on a virtual router; HOLD=1 stays up afterwards
+	@deploy/lab/install.sh demo
+	@$(MAKE) --no-print-directory build
+	@bin/ftpgate-demo $(DEMOFLAGS)
+
+.PHONY: build
+build: ## bin/ftpgate and bin/ftpgate-demo, static
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ftpgate ./cmd/ftpgate
+	CGO_ENABLED=0 go build -trimpath -o bin/ftpgate-demo ./cmd/ftpgate-demo
+
+.PHONY: test
+test: lint ## all tests, those on the real kernel as well; a skipped one is a failure
+	@deploy/lab/install.sh test
+	@mkdir -p bin
+	@echo 'go test -race -tags kernel ./...   (all that the tests say: bin/test.log)'
+	@status=0; \
+	CGO_ENABLED=1 go test -race -tags kernel -count 1 -p $(PARALLEL) -timeout $(TESTTIMEOUT) -v ./... 2>&1 \
+		| tee bin/test.log | sed -unE '/^(ok  |FAIL|\?   )\t/p' || status=$$?; \
+	awk -f .ci/trouble.awk bin/test.log; \
+	exit $$status
+
+.PHONY: lint
+lint: ## gofmt and go vet
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not as gofmt has it: $$unformatted"; exit 1; }
+	go vet ./...
+	go vet -tags kernel ./...
+
+.PHONY: fmt
+fmt: ## let gofmt rewrite the sources
+	gofmt -l -w .
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
