@@ -11,7 +11,8 @@ export PATH := $(PATH):/usr/local/go/bin
 export GOFLAGS := -buildvcs=false
 
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
-# Packages that are tested at the same time.
+# What is tested, and how many packages at the same time: two do not disturb each other, each has its own namespaces.
+PACKAGES    ?= ./...
 PARALLEL    ?= 2
 TESTTIMEOUT ?= 20m
 FUZZTIME    ?= 60s
@@ -34,9 +35,9 @@ build: ## bin/ftpgate and bin/ftpgate-demo, static
 test: lint ## all tests, those on the real kernel as well; a skipped one is a failure
 	@deploy/lab/install.sh test
 	@mkdir -p bin
-	@echo 'go test -race -tags kernel ./...   (all that the tests say: bin/test.log)'
+	@echo 'go test -race -tags kernel $(PACKAGES)   (all that the tests say: bin/test.log)'
 	@status=0; \
-	CGO_ENABLED=1 go test -race -tags kernel -count 1 -p $(PARALLEL) -timeout $(TESTTIMEOUT) -v ./... 2>&1 \
+	CGO_ENABLED=1 go test -race -tags kernel -count 1 -p $(PARALLEL) -timeout $(TESTTIMEOUT) -v $(PACKAGES) 2>&1 \
 		| tee bin/test.log | sed -unE '/^(ok  |FAIL|\?   )\t/p' || status=$$?; \
 	awk -f .ci/trouble.awk bin/test.log; \
 	exit $$status

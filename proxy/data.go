@@ -84,27 +84,17 @@ func (ch *channel) returnPort() {
 // usable reports whether the pinhole still waits for its connection or has
 // had it, and has not expired unused.
 func (ch *channel) usable() bool {
-	select {
-	case <-ch.lease.Done():
-		return ch.used()
-	default:
-		return true
-	}
+	return !isClosed(ch.lease.Done()) || ch.used()
 }
 
 // used reports whether the data connection has come.
-func (ch *channel) used() bool {
-	select {
-	case <-ch.flow.Began():
-		return true
-	default:
-		return false
-	}
-}
+func (ch *channel) used() bool { return isClosed(ch.flow.Began()) }
 
-func (ch *channel) ended() bool {
+func (ch *channel) ended() bool { return isClosed(ch.flow.Ended()) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-ch.flow.Ended():
+	case <-c:
 		return true
 	default:
 		return false

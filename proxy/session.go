@@ -100,6 +100,7 @@ func (s *session) converse(client, server net.Conn) {
 	if s.secured {
 		s.splice(client, server)
 	}
+	s.awaitEvents()
 	s.release()
 	s.logEnd()
 }
@@ -215,7 +216,7 @@ func (s *session) watchOrphan(before uint64) {
 func (s *session) dropChannel() {
 	if s.channel != nil {
 		s.channel.close()
-		s.tally.watch(s.channel)
+		s.tally.watch(s.channel, false)
 		s.channel = nil
 	}
 }
@@ -226,7 +227,7 @@ func (s *session) revoke() {
 	for _, x := range s.queue.waiting {
 		if x.data != nil {
 			x.data.close()
-			s.tally.watch(x.data)
+			s.tally.watch(x.data, false)
 		}
 	}
 }

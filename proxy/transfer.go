@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"slices"
+	"time"
+
 	"github.com/ftpgate/ftpgate/proxy/ftp"
 )
 
@@ -11,33 +14,44 @@ type tally struct {
 	failed    int    // that did not
 	bytes     uint64 // of data connections that have ended
 	running   []Flow
+	late      []Flow // of transfers that succeeded before conntrack told of their data connection
 }
 
 // watch takes a data connection over from its channel, to count it when it
-// ends. One that never came is forgotten.
-func (t *tally) watch(ch *channel) {
+// ends. One that never came is forgotten, unless the transfer that used it has
+// succeeded: a short one can be over, its 226 passed on, before the event of
+// its first packet has been read.
+func (t *tally) watch(ch *channel, succeeded bool) {
 	t.collect()
-	if ch.counted {
+	switch {
+	case ch.counted:
 		return
+	case ch.used():
+		t.running = append(t.running, ch.flow)
+		t.collect()
+	case succeeded:
+		t.late = append(t.late, ch.flow)
+	default:
+		ch.flow.Forget()
 	}
 	ch.counted = true
-	if !ch.used() {
-		ch.flow.Forget()
-		return
-	}
-	t.running = append(t.running, ch.flow)
-	t.collect()
 }
 
 // collect adds up the data connections that have ended.
 func (t *tally) collect() {
+	t.late = slices.DeleteFunc(t.late, func(flow Flow) bool {
+		began := isClosed(flow.Began())
+		if began {
+			t.running = append(t.running, flow)
+		}
+		return began
+	})
 	running := t.running[:0]
 	for _, flow := range t.running {
-		select {
-		case <-flow.Ended():
+		if isClosed(flow.Ended()) {
 			t.bytes += flow.Payload()
 			flow.Forget()
-		default:
+		} else {
 			running = append(running, flow)
 		}
 	}
@@ -56,11 +70,36 @@ func (t *tally) payload() uint64 {
 
 // settle closes the account: what still runs counts as far as it has come.
 func (t *tally) settle() {
+	t.collect()
 	t.bytes = t.payload()
-	for _, flow := range t.running {
+	for _, flow := range slices.Concat(t.running, t.late) {
 		flow.Forget()
 	}
-	t.running = nil
+	t.running, t.late = nil, nil
+}
+
+// lateEvents bounds the wait for events of conntrack that are on their way
+// when a session ends. They come within milliseconds on a busy machine.
+const lateEvents = 200 * time.Millisecond
+
+// awaitEvents gives the events of data connections that are certainly over the
+// time to arrive, so that the account of the session is whole.
+func (s *session) awaitEvents() {
+	s.mu.Lock()
+	s.tally.collect()
+	late := slices.Clone(s.tally.late)
+	s.mu.Unlock()
+	if len(late) == 0 {
+		return
+	}
+	over := time.After(lateEvents)
+	for _, flow := range late {
+		select {
+		case <-flow.Began():
+		case <-over:
+			return
+		}
+	}
 }
 
 // transferReply follows the verbs that open a data connection. Their final
@@ -78,7 +117,7 @@ func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	}
 	if x.data != nil {
 		x.data.close()
-		s.tally.watch(x.data)
+		s.tally.watch(x.data, r.Code/100 == 2)
 	}
 	return r.Bytes(), nil
 }
