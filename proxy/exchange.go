@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/ftpgate/ftpgate/proxy/ftp"
 )
 
@@ -45,14 +47,28 @@ func (q *queue) pop(i int) {
 	}
 }
 
+// unanswered reports whether the head of the queue will get no reply any more,
+// as the reply r to a later command shows: servers differ in how they answer
+// an ABOR, and some end a transfer that was cut without a word.
+func (q *queue) unanswered(r *ftp.Reply) bool {
+	if len(q.waiting) < 2 {
+		return false
+	}
+	head := &q.waiting[0]
+	if head.aborted {
+		// Transfer and ABOR were answered in one (pyftpdlib).
+		return r.Code != 225 && r.Code != 226
+	}
+	// A transfer begins while another one has not ended (Pure-FTPd, whose
+	// client has closed the data connection).
+	return head.started && (r.Code == 125 || r.Code == 150) &&
+		slices.ContainsFunc(q.waiting[1:], func(x exchange) bool { return x.verb != nil && x.verb.transfer && !x.started })
+}
+
 // match finds the exchange that a reply answers: the head of the queue, with
 // the exceptions that RFC 959 makes and servers take. It returns -1 when
 // nothing waits for the reply.
 func (q *queue) match(r *ftp.Reply) int {
-	if len(q.waiting) > 1 && q.waiting[0].aborted && r.Code != 225 && r.Code != 226 {
-		// This server has answered transfer and ABOR in one.
-		q.pop(0)
-	}
 	if len(q.waiting) == 0 {
 		return -1
 	}

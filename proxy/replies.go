@@ -55,6 +55,7 @@ func (s *session) serverGone(err error) {
 // the replies that waited behind it follow.
 func (s *session) relay(r *ftp.Reply) error {
 	s.mu.Lock()
+	s.skipUnanswered(r)
 	i := s.queue.match(r)
 	if i < 0 {
 		defer s.mu.Unlock()
@@ -112,15 +113,34 @@ func (s *session) advance(i int, r *ftp.Reply) {
 			next.aborted = true // it may have been meant with that reply
 		}
 	}
+	s.flush()
+	s.turn.Signal()
+	if !s.secured {
+		s.retireLocked()
+	}
+}
+
+// flush sends the replies of our own whose turn it is. s.mu is held.
+func (s *session) flush() {
 	for len(s.queue.waiting) > 0 && s.queue.waiting[0].ours != "" {
 		if s.tellClient([]byte(s.queue.waiting[0].ours)) != nil {
 			return
 		}
 		s.queue.pop(0)
 	}
-	s.turn.Signal()
-	if !s.secured {
-		s.retireLocked()
+}
+
+// skipUnanswered gives up the exchanges that the server has passed over. s.mu
+// is held.
+func (s *session) skipUnanswered(r *ftp.Reply) {
+	for s.queue.unanswered(r) {
+		if x := s.queue.waiting[0]; x.data != nil {
+			s.tally.failed++
+			x.data.close()
+			s.tally.watch(x.data, false)
+		}
+		s.queue.pop(0)
+		s.flush()
 	}
 }
 

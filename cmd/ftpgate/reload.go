@@ -18,6 +18,9 @@ func (g *gateway) reload(ctx context.Context, c *configs.Config) error {
 	if c.Firewall.Backend != g.config.Firewall.Backend || c.Firewall.IPTables != g.config.Firewall.IPTables {
 		return errors.New("firewall.backend and firewall.iptables change only with a restart")
 	}
+	if c.Log.Format != g.config.Log.Format {
+		return errors.New("log.format changes only with a restart")
+	}
 	old := g.config
 	if err := g.rearrange(ctx, c); err != nil {
 		return errors.Join(err, g.rearrange(ctx, old))
