@@ -18,10 +18,10 @@ import (
 type loopback struct{ server string }
 
 func (l loopback) Arrival(c net.Conn) (policy.Arrival, string, error) {
-	return policy.Arrival{Client: addrPort(c.RemoteAddr()), Dialled: at("198.51.100.7:21"), FromLAN: true}, "lan0", nil
+	return policy.Arrival{Client: addrPort(c.RemoteAddr()), Dialled: at("198.51.100.7:21"), FromLAN: true, ToWAN: true}, "lan0", nil
 }
 
-func (l loopback) Egress(netip.Addr) (string, bool, error) { return "wan0", true, nil }
+func (l loopback) Egress(_, _ netip.Addr) (string, bool, error) { return "wan0", true, nil }
 
 func (l loopback) Dial(ctx context.Context, _, _ netip.AddrPort) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", l.server)
@@ -42,7 +42,7 @@ func established(tb testing.TB) (client, server net.Conn) {
 	servers, gateways := listen(), listen()
 	manager := firewall.NewManager(&fakeKernel{}, firewall.Options{})
 	gateway := &Server{Pinholes: manager, Expect: (&fakeFlows{}).expect, Log: zap.NewNop()}
-	gateway.Apply(Settings{
+	gateway.Apply(&Settings{
 		Rules: policy.Rules{openRule(policy.Outbound)}, Network: loopback{servers.Addr().String()}, Ports: nat.NewPorts(50001, 50001),
 	})
 	go gateway.Serve(gateways)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -25,19 +26,13 @@ func (s *session) commands() {
 		s.arm()
 		cmd, err := s.client.ReadCommand()
 		if s.ended() {
-			// What a client says after its last reply is read and dropped, so
-			// that no reset eats that reply.
-			drain(s.client.NetConn())
 			return
 		}
 		if err == nil {
 			s.touch()
 			err = s.obey(cmd)
 		}
-		if err = s.recover(cmd, err); err != nil {
-			return
-		}
-		if s.secured {
+		if err = s.recover(cmd, err); err != nil || s.blind() {
 			return
 		}
 	}
@@ -61,8 +56,10 @@ func (s *session) recover(cmd ftp.Command, err error) error {
 		s.end(ending{say: "421 Timeout.", why: err.Error()})
 		return errEnded
 	case isTimeout(err):
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if over := s.overdue(time.Now()); over != nil {
-			s.end(*over)
+			s.endLocked(*over)
 		}
 		return nil
 	case isEOF(err):
@@ -95,17 +92,13 @@ func (s *session) obey(cmd ftp.Command) error {
 func (s *session) room(v *verb) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.over == nil && (len(s.queue.waiting) >= maxPending || v.data && s.queue.unsettled > 0) {
-		s.turn.Wait()
-	}
-	if s.over != nil {
-		return errEnded
-	}
-	if !s.welcome {
+	if s.over == nil && !s.welcome {
 		s.endLocked(ending{say: "421 Wait for the greeting.", why: "the client spoke before the server's greeting"})
-		return errEnded
 	}
-	return nil
+	return s.await(func() bool {
+		q := &s.queue
+		return len(q.waiting) >= maxPending || v.waits && q.unsettled > 0 || v.negotiates && q.unused()
+	})
 }
 
 // permit is what the rule says of the verb.
@@ -169,12 +162,24 @@ func (s *session) refuse(verb string, r *policy.Refusal) {
 	if s.over != nil {
 		return
 	}
-	s.queue.settleAbort()
-	if len(s.queue.waiting) > 0 {
-		s.queue.push(exchange{ours: string(replyLine(r))})
-		return
+	s.refusals++
+	q := &s.queue
+	q.push(exchange{verb: ours, ours: string(replyLine(r)), insists: len(q.waiting) == 1 && q.waiting[0].aborted})
+	if !q.relaying {
+		s.flush()
 	}
-	s.tellClient(replyLine(r))
+	if limit := s.refusalLimit(); s.refusals >= limit {
+		s.endLocked(ending{say: "421 Too many refused commands.", why: fmt.Sprintf("%d commands were refused", limit)})
+	}
+}
+
+// refusalLimit bounds how often a session makes us say no, and write it down.
+// A stranger has less of it than who has logged in.
+func (s *session) refusalLimit() int {
+	if s.loggedIn {
+		return maxRefusals
+	}
+	return maxErrors
 }
 
 func replyLine(r *policy.Refusal) []byte {
@@ -186,7 +191,16 @@ func trimLine(line []byte) []byte { return line[:len(line)-len("\r\n")] }
 // claimUser is USER: the rule may know who is not welcome (530).
 func (s *session) claimUser(cmd ftp.Command) error {
 	name := string(cmd.Arg[:min(len(cmd.Arg), maxUserName)])
-	if err := s.rule.Users.Admit(name); err != nil {
+	// Some servers trim what others take for part of the name.
+	bare := strings.TrimFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f })
+	if err := s.rule.Users.Admit(bare); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.failures++; s.failures >= s.rule.Limits.LoginFailures {
+			s.logRefusal("USER", asRefusal(err))
+			s.endLocked(ending{say: "421 Too many failed logins.", why: "limits.login_failures is reached"})
+			return errEnded
+		}
 		return err
 	}
 	return s.forward(exchange{verb: lookup("USER"), arg: name}, cmd.Bytes())
@@ -217,7 +231,7 @@ func (s *session) negotiable(verb string) error {
 	if s.onlyEPSV && verb != "EPSV" {
 		return &policy.Refusal{Code: 500, Say: "Not allowed after EPSV ALL.", Why: verb + " after EPSV ALL"}
 	}
-	if s.channel != nil && !s.channel.used() {
+	if s.channel != nil {
 		if s.renewals == nil {
 			s.renewals = rate.NewLimiter(renewalRate, renewalBurst)
 		}
@@ -237,13 +251,19 @@ func (s *session) transfer(cmd ftp.Command) error {
 	switch {
 	case !s.loggedIn: // the server says 530
 		ch = nil
-	case ch == nil && !s.blocks:
+	case ch == nil && s.blocks:
+		ch = s.block
+	case ch == nil:
 		refused = &policy.Refusal{Code: 425, Say: "Use PORT or PASV first.", Why: "a transfer without a negotiated data connection"}
 	case ch != nil && !ch.usable():
 		refused = &policy.Refusal{Code: 425, Say: "The data connection was not used in time, use PORT or PASV again.", Why: "the pinhole has expired"}
 		s.dropChannel()
 	default:
 		s.channel = nil
+		s.block = nil
+		if s.blocks {
+			s.block = ch // may carry the next file as well
+		}
 	}
 	s.mu.Unlock()
 	if refused != nil {

@@ -116,7 +116,7 @@ func (s *session) interfaceOf(l *leg) (string, error) {
 		return l.via, nil
 	}
 	var err error
-	l.via, l.wan, err = s.settings.Network.Egress(l.peer.Addr())
+	l.via, l.wan, err = s.settings.Network.Egress(l.peer.Addr(), l.local.Addr())
 	return l.via, err
 }
 

@@ -14,17 +14,20 @@ const maxPending = 32
 // server, done when its final reply has left for the client. A reply means
 // something only as the answer to the exchange at the head of the queue.
 type exchange struct {
-	verb    *verb
+	verb    *verb    // never nil; (ours) for a reply of the gateway's own
 	arg     string   // kept only by verbs whose reply handler wants it
 	data    *channel // of a transfer: its data connection; of PORT and EPRT: the one they announce
 	ours    string   // a reply of the gateway's own that waits for its turn; no server is asked
+	insists bool     // of ours: only an ABOR stands before it that may have been answered already
 	started bool     // a 1yz has been seen
 	aborted bool     // of ABOR: 426 has been seen, or the transfer's last reply; 226 may follow
 }
 
 // queue is the order in which a session's replies are due. It is guarded by
-// session.mu; only the reader of replies pops it.
+// session.mu. While the reader of replies acts on an exchange without the lock,
+// relaying is set and nobody else pops.
 type queue struct {
+	relaying  bool
 	waiting   []exchange
 	unsettled int  // waiting exchanges whose reply decides what a data command means
 	abortEcho bool // an ABOR was answered: one more 225 or 226 may come (RFC 959 §4.1.3, two replies)
@@ -32,16 +35,16 @@ type queue struct {
 
 func (q *queue) push(x exchange) {
 	q.waiting = append(q.waiting, x)
-	if x.verb != nil && x.verb.settles {
+	if x.verb.settles {
 		q.unsettled++
 	}
 }
 
 func (q *queue) pop(i int) {
-	if v := q.waiting[i].verb; v != nil && v.settles {
+	if q.waiting[i].verb.settles {
 		q.unsettled--
 	}
-	q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
+	q.waiting = slices.Delete(q.waiting, i, i+1) // which forgets what the exchange held
 	if len(q.waiting) == 0 && cap(q.waiting) > 4 {
 		q.waiting = nil // a burst must not weigh on an idle session
 	}
@@ -62,7 +65,7 @@ func (q *queue) unanswered(r *ftp.Reply) bool {
 	// A transfer begins while another one has not ended (Pure-FTPd, whose
 	// client has closed the data connection).
 	return head.started && (r.Code == 125 || r.Code == 150) &&
-		slices.ContainsFunc(q.waiting[1:], func(x exchange) bool { return x.verb != nil && x.verb.transfer && !x.started })
+		slices.ContainsFunc(q.waiting[1:], func(x exchange) bool { return x.verb.transfer && !x.started })
 }
 
 // match finds the exchange that a reply answers: the head of the queue, with
@@ -76,7 +79,7 @@ func (q *queue) match(r *ftp.Reply) int {
 		// STAT and NOOP in the middle of a transfer may be answered before its
 		// end (RFC 959 §4.1.3 STAT; ProFTPD does so with NOOP).
 		for i, x := range q.waiting {
-			if x.verb != nil && !x.verb.transfer {
+			if x.verb != ours && !x.verb.transfer {
 				return i
 			}
 		}
@@ -96,19 +99,28 @@ func endsTransfer(code int) bool {
 	return code >= 550
 }
 
-// settleAbort takes an ABOR for answered whose transfer has ended, once only
-// replies of our own wait for it: there are servers that answer both in one.
+// settleAbort takes an ABOR for answered whose transfer has ended, once a reply
+// of our own to a later command insists: there are servers that answer both in
+// one, and a client that goes on has got what it waited for.
 func (q *queue) settleAbort() {
-	if len(q.waiting) == 1 && q.waiting[0].aborted {
+	if len(q.waiting) > 1 && q.waiting[0].aborted && q.waiting[1].insists {
 		q.pop(0)
 		q.abortEcho = true
 	}
 }
 
+// unused reports whether a waiting transfer holds a data connection that has
+// not come yet: until it has, no further one is negotiated.
+func (q *queue) unused() bool {
+	return slices.ContainsFunc(q.waiting, func(x exchange) bool {
+		return x.verb.transfer && x.data != nil && !x.data.used()
+	})
+}
+
 // transferring reports whether a transfer command waits for its final reply.
 func (q *queue) transferring() *exchange {
 	for i := range q.waiting {
-		if v := q.waiting[i].verb; v != nil && v.transfer {
+		if q.waiting[i].verb.transfer {
 			return &q.waiting[i]
 		}
 	}

@@ -58,10 +58,10 @@ func (f *fakeFlows) watched() (n int) {
 func (f *fakeFlow) Began() <-chan struct{} { return f.began }
 func (f *fakeFlow) Ended() <-chan struct{} { return f.ended }
 
-func (f *fakeFlow) Payload() uint64 {
+func (f *fakeFlow) Payload() (uint64, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.bytes
+	return f.bytes, true
 }
 
 func (f *fakeFlow) Forget() {

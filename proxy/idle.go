@@ -32,10 +32,8 @@ func (s *session) deadline() time.Time {
 func (s *session) lastHeard() time.Time { return s.born.Add(time.Duration(s.heard.Load())) }
 
 // overdue decides what a wait that has come to its end means. It returns nil
-// while the session may go on waiting.
+// while the session may go on waiting. s.mu is held.
 func (s *session) overdue(now time.Time) *ending {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	limits := s.rule.Timeouts
 	switch x := s.queue.transferring(); {
 	case !s.loggedIn:
@@ -57,7 +55,8 @@ func (s *session) overdue(now time.Time) *ending {
 // for its last reply.
 func (s *session) stalled(ch *channel, now time.Time) *ending {
 	limits := s.rule.Timeouts
-	if bytes := ch.flow.Payload(); bytes != ch.bytes || ch.movedAt.IsZero() {
+	bytes, known := ch.flow.Payload()
+	if bytes != ch.bytes || ch.movedAt.IsZero() || !known && !ch.ended() {
 		ch.bytes, ch.movedAt = bytes, now
 		return nil
 	}
@@ -73,6 +72,7 @@ func (s *session) stalled(ch *channel, now time.Time) *ending {
 		}
 	case now.Sub(ch.movedAt) >= limits.DataIdle:
 		ch.cut = true
+		ch.close() // the way in first, or it could come again
 		s.logCut(ch, ch.flow.Kill())
 	}
 	return nil

@@ -46,7 +46,7 @@ func newLab(t *testing.T, rule *policy.Rule, addresses addressing, pool [2]uint1
 	}
 	l.gateway = &Server{Pinholes: l.manager, Expect: l.flows.expect, Log: zap.New(core)}
 	l.settings = Settings{Rules: policy.Rules{rule}, Network: l.network, Ports: nat.NewPorts(pool[0], pool[1])}
-	l.gateway.Apply(l.settings)
+	l.gateway.Apply(&l.settings)
 	return l
 }
 
@@ -116,11 +116,11 @@ func (n *fakeNetwork) Arrival(c net.Conn) (policy.Arrival, string, error) {
 		via = "lan0"
 	}
 	return policy.Arrival{
-		Client: addrPort(c.RemoteAddr()), Dialled: addrPort(c.LocalAddr()), FromLAN: n.fromLAN, Local: n.isLocal,
+		Client: addrPort(c.RemoteAddr()), Dialled: addrPort(c.LocalAddr()), FromLAN: n.fromLAN, Local: n.isLocal, ToWAN: n.fromLAN && !n.isLocal,
 	}, via, nil
 }
 
-func (n *fakeNetwork) Egress(to netip.Addr) (string, bool, error) {
+func (n *fakeNetwork) Egress(to, _ netip.Addr) (string, bool, error) {
 	lan := to.IsPrivate() || netip.MustParsePrefix("2001:db8:1::/64").Contains(to)
 	if lan {
 		return "lan0", false, nil

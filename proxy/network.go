@@ -14,9 +14,9 @@ type Network interface {
 	// Arrival tells where an accepted connection comes from and goes to, and
 	// the interface by which it came in.
 	Arrival(net.Conn) (a policy.Arrival, via string, err error)
-	// Egress names the interface through which an address is reached, and
-	// whether it is on the WAN side.
-	Egress(netip.Addr) (name string, wan bool, err error)
+	// Egress names the interface through which packets from one address to
+	// another leave, and whether it is on the WAN side.
+	Egress(to, from netip.Addr) (name string, wan bool, err error)
 	// Dial connects to a server: from the router's own address, or, if as is
 	// valid, from that client's address. The context bounds the wait.
 	Dial(ctx context.Context, server, as netip.AddrPort) (net.Conn, error)
@@ -26,9 +26,11 @@ type Network interface {
 type Flow interface {
 	Began() <-chan struct{} // closed when its first packet has passed
 	Ended() <-chan struct{} // closed when both sides have closed it
-	Payload() uint64        // bytes carried so far, both directions, approximate
-	Kill() error            // cuts it
-	Forget()                // ends the watch; idempotent
+	// Payload is what both directions have carried so far, in bytes,
+	// approximately; known is false where the host does not count.
+	Payload() (bytes uint64, known bool)
+	Kill() error // cuts it
+	Forget()     // ends the watch; idempotent
 }
 
 // leg is one of the two control connections of a session.

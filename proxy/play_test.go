@@ -209,7 +209,8 @@ func (p *play) flow(s step) {
 		more, relative := strings.CutPrefix(s.arg, "+")
 		n := p.bytes(more)
 		if relative {
-			n += f.Payload()
+			carried, _ := f.Payload()
+			n += carried
 		}
 		f.carry(n)
 	case "finished":

@@ -21,7 +21,7 @@ func (s *session) replies() {
 			s.serverGone(err)
 			return
 		}
-		if s.secured {
+		if s.blind() {
 			return
 		}
 	}
@@ -61,11 +61,13 @@ func (s *session) relay(r *ftp.Reply) error {
 		defer s.mu.Unlock()
 		return s.unsolicited(r)
 	}
+	i = s.overtake(i)
 	x := s.queue.waiting[i]
 	if (r.Code == 227 || r.Code == 228 || r.Code == 229) && x.verb.passive == 0 {
 		defer s.mu.Unlock()
 		return s.unsolicited(r)
 	}
+	s.queue.relaying = true
 	s.mu.Unlock()
 
 	out := r.Bytes()
@@ -79,6 +81,7 @@ func (s *session) relay(r *ftp.Reply) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.queue.relaying = false
 	if s.over != nil {
 		return errEnded
 	}
@@ -109,7 +112,7 @@ func (s *session) advance(i int, r *ftp.Reply) {
 	s.queue.abortEcho = x.verb.name == "ABOR"
 	s.queue.pop(i)
 	if len(s.queue.waiting) > 0 && transfer {
-		if next := &s.queue.waiting[0]; next.verb != nil && next.verb.name == "ABOR" {
+		if next := &s.queue.waiting[0]; next.verb.name == "ABOR" {
 			next.aborted = true // it may have been meant with that reply
 		}
 	}
@@ -122,12 +125,33 @@ func (s *session) advance(i int, r *ftp.Reply) {
 
 // flush sends the replies of our own whose turn it is. s.mu is held.
 func (s *session) flush() {
-	for len(s.queue.waiting) > 0 && s.queue.waiting[0].ours != "" {
+	for {
+		s.queue.settleAbort()
+		if len(s.queue.waiting) == 0 || s.queue.waiting[0].verb != ours {
+			return
+		}
 		if s.tellClient([]byte(s.queue.waiting[0].ours)) != nil {
 			return
 		}
 		s.queue.pop(0)
 	}
+}
+
+// overtake sends the replies of our own that stand before the exchange i,
+// which is answered ahead of a transfer; it returns where i has moved.
+func (s *session) overtake(i int) int {
+	for j := 0; j < i; {
+		if s.queue.waiting[j].verb != ours {
+			j++
+			continue
+		}
+		if s.tellClient([]byte(s.queue.waiting[j].ours)) != nil {
+			return i
+		}
+		s.queue.pop(j)
+		i--
+	}
+	return i
 }
 
 // skipUnanswered gives up the exchanges that the server has passed over. s.mu

@@ -38,13 +38,19 @@ func (r Router) Arrival(c net.Conn) (policy.Arrival, string, error) {
 	if !a.FromLAN && !slices.Contains(r.WAN, via) {
 		return policy.Arrival{}, "", fmt.Errorf("interface %s is neither on the LAN nor on the WAN side", via)
 	}
-	a.Local, err = nat.IsLocal(a.Dialled.Addr())
-	return a, via, err
+	if a.Local, err = nat.IsLocal(a.Dialled.Addr()); err != nil || a.Local || !a.FromLAN {
+		return a, via, err
+	}
+	// An unreachable address is nobody's: the dial will say what is wrong with it.
+	if _, a.ToWAN, err = r.Egress(a.Dialled.Addr(), netip.Addr{}); err != nil {
+		a.ToWAN = true
+	}
+	return a, via, nil
 }
 
 // Egress asks the routing table.
-func (r Router) Egress(to netip.Addr) (name string, wan bool, err error) {
-	name, err = nat.Egress(to, netip.Addr{})
+func (r Router) Egress(to, from netip.Addr) (name string, wan bool, err error) {
+	name, err = nat.Egress(to, from)
 	return name, slices.Contains(r.WAN, name), err
 }
 
@@ -67,9 +73,9 @@ func Expect(flows *nat.Flows) func(netip.Addr, netip.AddrPort) Flow {
 type kernelFlow struct{ *nat.Flow }
 
 // Payload is what both directions carried. One of them is the file, the other
-// one is empty in every transfer that RFC 959 knows. An error leaves the last
-// number that is known.
-func (f kernelFlow) Payload() uint64 {
+// one is empty in every transfer that RFC 959 knows. After an error it is the
+// last number that is known.
+func (f kernelFlow) Payload() (bytes uint64, known bool) {
 	c, _ := f.Counters()
-	return c.Original.Payload + c.Reply.Payload
+	return c.Original.Payload + c.Reply.Payload, c.Original.Packets > 0
 }

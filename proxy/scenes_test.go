@@ -108,7 +108,7 @@ func (p *play) set(rule *policy.Rule, arg string) {
 		p.lab.network.unreachable, p.lab.network.hanging = value == "unreachable", value == "silent"
 	case "advertise":
 		p.lab.settings.Advertise = FixedAddress(netip.MustParseAddr(value))
-		p.lab.gateway.Apply(p.lab.settings)
+		p.lab.gateway.Apply(&p.lab.settings)
 	default:
 		p.setNumber(rule, key, value)
 	}

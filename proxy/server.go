@@ -49,9 +49,20 @@ type Pinholes interface {
 	Open(ctx context.Context, p firewall.Pinhole) (*firewall.Lease, error)
 }
 
+// hostRule is a client under a rule. Over IPv6 a client is its /64, from which
+// it can have as many addresses as it likes (RFC 8981).
 type hostRule struct {
-	client netip.Addr
+	client netip.Prefix
 	rule   string
+}
+
+func hostUnder(rule string, client netip.Addr) hostRule {
+	bits := 64
+	if client.Is4() {
+		bits = 32
+	}
+	network, _ := client.Prefix(bits) // both fit
+	return hostRule{network, rule}
 }
 
 // Settings are what a reload of the configuration may replace. A session keeps
@@ -66,11 +77,12 @@ type Settings struct {
 	Advertise func(ctx context.Context, ipv4 bool) (netip.Addr, error)
 }
 
-// Apply sets the settings for connections to come.
-func (g *Server) Apply(settings Settings) {
+// Apply sets the settings for connections to come. They must not be changed
+// afterwards.
+func (g *Server) Apply(settings *Settings) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.settings = &settings
+	g.settings = settings
 }
 
 func (g *Server) current() *Settings {
@@ -111,6 +123,7 @@ func (g *Server) handle(conn net.Conn) {
 		return
 	}
 	defer g.dismiss(s)
+	defer s.rescue()
 	s.clientLeg.via, s.clientLeg.wan = via, !arrival.FromLAN
 	server, err := g.dial(s, arrival)
 	if err != nil {
@@ -126,7 +139,7 @@ func (g *Server) admit(settings *Settings, a policy.Arrival) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := hostRule{a.Client.Addr(), rule.Name}
+	host := hostUnder(rule.Name, a.Client.Addr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -157,7 +170,7 @@ func (g *Server) dismiss(s *session) {
 	s.cancel()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	host := hostRule{s.clientLeg.peer.Addr(), s.rule.Name}
+	host := hostUnder(s.rule.Name, s.clientLeg.peer.Addr())
 	delete(g.sessions, s.id)
 	if g.perRule[s.rule.Name]--; g.perRule[s.rule.Name] == 0 {
 		delete(g.perRule, s.rule.Name)
@@ -220,7 +233,7 @@ func (g *Server) Shutdown(ctx context.Context) {
 	}
 	g.mu.Unlock()
 	for _, s := range sessions {
-		s.retire()
+		go s.retire() // one whose client does not read must not hold up the others
 	}
 	gone := make(chan struct{})
 	go func() {
@@ -229,10 +242,25 @@ func (g *Server) Shutdown(ctx context.Context) {
 	}()
 	select {
 	case <-gone:
+		return
 	case <-ctx.Done():
-		for _, s := range sessions {
-			s.end(ending{say: "421 Service is closing.", why: "the gateway stopped", quit: true})
-		}
-		<-gone
 	}
+	for _, s := range sessions {
+		go s.end(ending{say: "421 Service is closing.", why: "the gateway stopped", quit: true})
+		sever := time.AfterFunc(2*lingerTime, s.sever)
+		defer sever.Stop()
+	}
+	<-gone
+}
+
+// InUse reports whether a session of these settings is still there.
+func (g *Server) InUse(settings *Settings) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range g.sessions {
+		if s.settings == settings {
+			return true
+		}
+	}
+	return false
 }

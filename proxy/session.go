@@ -3,8 +3,10 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,9 @@ import (
 const (
 	// maxErrors bounds the lines of one client that are no FTP.
 	maxErrors = 20
+	// maxRefusals bounds the refusals of one session; a client that is refused
+	// so often does not listen.
+	maxRefusals = 1000
 	// maxUserName bounds what is kept of a user name for the log, in bytes.
 	maxUserName = 256
 )
@@ -40,10 +45,12 @@ type session struct {
 	born                 time.Time
 	heard                atomic.Int64 // when a line last came from either side, in ns since born
 
+	wires      atomic.Pointer[wires]
 	mu         sync.Mutex // guards everything below and each write to the client
 	turn       sync.Cond  // a reply has been passed on, or the session has ended
 	queue      queue
 	channel    *channel // negotiated and not yet taken by a transfer; at most one
+	block      *channel // in MODE B and C: the last one that a transfer has taken
 	renewals   *rate.Limiter
 	user       string
 	welcome    bool // the greeting's final reply has passed
@@ -56,10 +63,23 @@ type session struct {
 	retiring   bool      // the gateway stops: end at the next reply boundary
 	clientEOF  bool      // the client has said its last
 	farewell   bool      // the server has announced the end: 221 or 421
-	errors     int
+	errors     int       // lines that were no FTP
+	refusals   int
 	failures   int // of the login
 	tally      tally
 	over       *ending
+}
+
+// wires are a session's sockets, for who must not wait for its lock.
+type wires struct{ client, server net.Conn }
+
+// sever cuts a session off that does not end by itself: whoever waits in one
+// of its sockets returns.
+func (s *session) sever() {
+	if w := s.wires.Load(); w != nil {
+		w.client.Close()
+		w.server.Close()
+	}
 }
 
 // ending is why a session is over.
@@ -93,12 +113,15 @@ func (s *session) converse(client, server net.Conn) {
 	replies := make(chan struct{})
 	go func() {
 		defer close(replies)
+		defer s.rescue()
 		s.replies()
 	}()
 	s.commands()
 	<-replies
 	if s.secured {
-		s.splice(client, server)
+		s.passBlind(client, server)
+	} else {
+		drain(client)
 	}
 	s.awaitEvents()
 	s.release()
@@ -113,6 +136,7 @@ func (s *session) begin(client, server net.Conn) bool {
 		return false
 	}
 	s.client, s.server = ftp.NewConn(client, ftp.Limits{}), ftp.NewConn(server, ftp.Limits{})
+	s.wires.Store(&wires{client, server})
 	s.queue.push(exchange{verb: greeting})
 	return true
 }
@@ -135,10 +159,10 @@ func (s *session) endLocked(e ending) {
 		return
 	}
 	if e.say != "" && !s.secured {
-		s.client.Write([]byte(e.say + "\r\n"))
+		lastWords(s.client.NetConn(), e.say)
 	}
 	if e.quit && !s.secured {
-		s.server.Write([]byte("QUIT\r\n"))
+		lastWords(s.server.NetConn(), "QUIT")
 	}
 	s.cancel()
 	s.revoke()
@@ -147,6 +171,52 @@ func (s *session) endLocked(e ending) {
 	client := s.client.NetConn()
 	halfClose(client)
 	time.AfterFunc(lingerTime, func() { client.Close() })
+}
+
+// lastWords are said if there is room for them: who does not read must not
+// hold up the end.
+func lastWords(c net.Conn, line string) {
+	c.SetWriteDeadline(time.Now().Add(lingerTime))
+	c.Write([]byte(line + "\r\n"))
+}
+
+// rescue keeps a fault in one session from ending all others.
+func (s *session) rescue() {
+	if fault := recover(); fault != nil {
+		s.log.Error("a session was ended by a fault of the gateway", append(s.sessionField(),
+			zap.String("why", fmt.Sprint(fault)), zap.Stack("stack"))...)
+		s.cancel()
+		s.sever()
+	}
+}
+
+// await waits, as a command does that may not go on yet, until it is no longer
+// blocked. The limits of the session hold meanwhile. s.mu is held.
+func (s *session) await(blocked func() bool) error {
+	for s.over == nil && blocked() {
+		if over := s.overdue(time.Now()); over != nil {
+			s.endLocked(*over)
+			break
+		}
+		alarm := time.AfterFunc(max(time.Until(s.deadline()), time.Millisecond), func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.turn.Broadcast()
+		})
+		s.turn.Wait()
+		alarm.Stop()
+	}
+	if s.over != nil {
+		return errEnded
+	}
+	return nil
+}
+
+// blind reports whether the rest passes unread.
+func (s *session) blind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.secured
 }
 
 // ended reports whether the session is over.
@@ -190,7 +260,8 @@ func (s *session) carried() uint64 {
 	sum := s.tally.payload()
 	for _, x := range s.queue.waiting {
 		if x.data != nil && !x.data.counted {
-			sum += x.data.flow.Payload()
+			bytes, _ := x.data.flow.Payload()
+			sum += bytes
 		}
 	}
 	return sum
@@ -272,8 +343,7 @@ func drain(c net.Conn) {
 }
 
 func isTimeout(err error) bool {
-	var n net.Error
-	return errors.As(err, &n) && n.Timeout()
+	return errors.Is(err, os.ErrDeadlineExceeded) // and not ETIMEDOUT, which is the end of a dead connection
 }
 
 func isEOF(err error) bool {

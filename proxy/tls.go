@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"time"
@@ -27,30 +28,27 @@ func noTLS(v *verb) error {
 	return &policy.Refusal{Code: 503, Say: "No security exchange has taken place.", Why: why}
 }
 
-// auth is AUTH (RFC 4217 §4) where the rule lets it pass. Nothing may follow
+// auth is AUTH (RFC 4217 §4), or ADAT (RFC 2228 §3), where the rule lets it pass. Nothing may follow
 // it before the server has answered: bytes of both worlds in one buffer are
 // how commands are smuggled into TLS (CVE-2011-1575).
 func (s *session) auth(cmd ftp.Command) error {
 	if s.client.Buffered() > 0 {
-		refusal := &policy.Refusal{Code: 503, Say: "Wait for the reply to AUTH.", Why: "the client sent more behind AUTH"}
-		s.logRefusal("AUTH", refusal)
+		refusal := &policy.Refusal{Code: 503, Say: "Wait for the reply to AUTH.", Why: "the client sent more behind " + cmd.Verb}
+		s.logRefusal(cmd.Verb, refusal)
 		s.end(ending{say: string(trimLine(replyLine(refusal))), why: refusal.Why})
 		return errEnded
 	}
-	if err := s.forward(exchange{verb: lookup("AUTH")}, cmd.Bytes()); err != nil {
+	if err := s.forward(exchange{verb: lookup(cmd.Verb)}, cmd.Bytes()); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.over == nil && !s.secured && len(s.queue.waiting) > 0 {
-		s.turn.Wait()
-	}
-	return nil
+	return s.await(func() bool { return !s.secured && len(s.queue.waiting) > 0 })
 }
 
 // authReply follows AUTH and ADAT. 234 (and 235, RFC 2228 §3) are the last
-// words that can be read: the sockets are spliced then, and no data connection
-// is opened any more. Every other answer leaves the dialogue in clear.
+// words that can be read: bytes pass blind then, and no data connection is
+// opened any more. Every other answer leaves the dialogue in clear.
 func (s *session) authReply(_ exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Code != 234 && r.Code != 235 {
 		return r.Bytes(), nil
@@ -68,24 +66,27 @@ func (s *session) authReply(_ exchange, r *ftp.Reply) ([]byte, error) {
 	return r.Bytes(), nil
 }
 
-// splice passes the bytes of a TLS session until both sides have ended or
+// passBlind passes the bytes of a TLS session until both sides have ended or
 // nothing has come for blindIdle.
-func (s *session) splice(client, server net.Conn) {
+func (s *session) passBlind(client, server net.Conn) {
 	s.client.Release()
 	s.server.Release()
+	for _, c := range []net.Conn{client, server} {
+		c.SetDeadline(time.Time{}) // those of single lines hold no longer
+	}
+	why := "closed under TLS"
+	if err := s.handshake(client, server); err != nil {
+		why = err.Error()
+		client.Close()
+		server.Close()
+	}
+	s.touch()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		pass(client, server)
+		s.pass(client, server)
 	}()
-	why := "closed under TLS"
-	if s.handshakes(server, client) {
-		pass(server, client)
-	} else {
-		why = "the client went on in clear text after AUTH"
-		server.Close()
-		client.Close()
-	}
+	s.pass(server, client)
 	<-done
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,42 +95,58 @@ func (s *session) splice(client, server net.Conn) {
 	}
 }
 
-// handshakes passes the client's first bytes on if they begin a TLS handshake
-// record (RFC 8446 §5.1). Commands that were sent ahead of the 234 would else
-// be the first thing that the server reads behind it. The end of the stream
-// is left to pass.
-func (s *session) handshakes(server, client net.Conn) bool {
-	const handshake = 22
+// handshake passes the client's first bytes on if they begin a TLS record
+// (RFC 8446 §5.1), and if the server has said nothing before them: in TLS the
+// client speaks first. Commands that were sent ahead of the 234, or replies
+// behind it, would else be taken for protected ones (CVE-2011-1575,
+// CVE-2021-22947).
+func (s *session) handshake(client, server net.Conn) error {
+	const record, glance = 22, time.Millisecond
+	if s.negotiated {
+		return nil
+	}
 	first := make([]byte, 512)
 	client.SetReadDeadline(time.Now().Add(s.rule.Timeouts.Login))
 	n, err := client.Read(first)
 	if n == 0 {
-		return errors.Is(err, io.EOF)
+		return fmt.Errorf("the client began no TLS handshake: %w", err)
 	}
-	if !s.negotiated && first[0] != handshake {
-		return false
+	if first[0] != record {
+		return errors.New("the client went on in clear text after AUTH")
 	}
+	server.SetReadDeadline(time.Now().Add(glance))
+	if m, _ := server.Read(make([]byte, 1)); m > 0 {
+		return errors.New("the server went on in clear text after AUTH")
+	}
+	server.SetWriteDeadline(time.Now().Add(blindIdle))
 	_, err = server.Write(first[:n])
-	return err == nil
+	return err
 }
 
-// pass copies one direction. net.TCPConn.ReadFrom does it with splice(2), the
-// bytes stay in the kernel; so the deadline can only be set anew for a round.
-func pass(to, from net.Conn) {
-	const round = 1 << 20
+// pass copies one direction. The session has ended when neither has passed a
+// byte for blindIdle.
+func (s *session) pass(to, from net.Conn) {
+	buf := make([]byte, 4096)
 	for {
-		from.SetReadDeadline(time.Now().Add(blindIdle))
-		n, err := io.CopyN(to, from, round)
-		if n > 0 && isTimeout(err) {
-			continue // a slow round, not a silent one
-		}
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				halfClose(to)
-			} else {
+		from.SetReadDeadline(s.lastHeard().Add(blindIdle))
+		n, err := from.Read(buf)
+		if n > 0 {
+			s.touch()
+			to.SetWriteDeadline(time.Now().Add(blindIdle))
+			if _, err := to.Write(buf[:n]); err != nil {
 				to.Close()
 				from.Close()
+				return
 			}
+		}
+		switch {
+		case err == nil, isTimeout(err) && time.Since(s.lastHeard()) < blindIdle: // the other direction moves
+		case errors.Is(err, io.EOF):
+			halfClose(to)
+			return
+		default:
+			to.Close()
+			from.Close()
 			return
 		}
 	}

@@ -14,7 +14,12 @@ type tally struct {
 	failed    int    // that did not
 	bytes     uint64 // of data connections that have ended
 	running   []Flow
-	late      []Flow // of transfers that succeeded before conntrack told of their data connection
+	late      []late // of transfers that succeeded before conntrack told of their data connection
+}
+
+type late struct {
+	flow  Flow
+	since time.Time
 }
 
 // watch takes a data connection over from its channel, to count it when it
@@ -30,7 +35,7 @@ func (t *tally) watch(ch *channel, succeeded bool) {
 		t.running = append(t.running, ch.flow)
 		t.collect()
 	case succeeded:
-		t.late = append(t.late, ch.flow)
+		t.late = append(t.late, late{ch.flow, time.Now()})
 	default:
 		ch.flow.Forget()
 	}
@@ -39,17 +44,22 @@ func (t *tally) watch(ch *channel, succeeded bool) {
 
 // collect adds up the data connections that have ended.
 func (t *tally) collect() {
-	t.late = slices.DeleteFunc(t.late, func(flow Flow) bool {
-		began := isClosed(flow.Began())
-		if began {
-			t.running = append(t.running, flow)
+	t.late = slices.DeleteFunc(t.late, func(l late) bool {
+		switch {
+		case isClosed(l.flow.Began()):
+			t.running = append(t.running, l.flow)
+		case time.Since(l.since) >= lateEvents:
+			l.flow.Forget() // there was no data connection
+		default:
+			return false
 		}
-		return began
+		return true
 	})
 	running := t.running[:0]
 	for _, flow := range t.running {
 		if isClosed(flow.Ended()) {
-			t.bytes += flow.Payload()
+			bytes, _ := flow.Payload()
+			t.bytes += bytes
 			flow.Forget()
 		} else {
 			running = append(running, flow)
@@ -63,7 +73,8 @@ func (t *tally) collect() {
 func (t *tally) payload() uint64 {
 	sum := t.bytes
 	for _, flow := range t.running {
-		sum += flow.Payload()
+		bytes, _ := flow.Payload()
+		sum += bytes
 	}
 	return sum
 }
@@ -72,14 +83,17 @@ func (t *tally) payload() uint64 {
 func (t *tally) settle() {
 	t.collect()
 	t.bytes = t.payload()
-	for _, flow := range slices.Concat(t.running, t.late) {
+	for _, flow := range t.running {
 		flow.Forget()
+	}
+	for _, l := range t.late {
+		l.flow.Forget()
 	}
 	t.running, t.late = nil, nil
 }
 
-// lateEvents bounds the wait for events of conntrack that are on their way
-// when a session ends. They come within milliseconds on a busy machine.
+// lateEvents bounds the wait for events of conntrack that are on their way.
+// They come within milliseconds on a busy machine.
 const lateEvents = 200 * time.Millisecond
 
 // awaitEvents gives the events of data connections that are certainly over the
@@ -87,15 +101,15 @@ const lateEvents = 200 * time.Millisecond
 func (s *session) awaitEvents() {
 	s.mu.Lock()
 	s.tally.collect()
-	late := slices.Clone(s.tally.late)
+	waiting := slices.Clone(s.tally.late)
 	s.mu.Unlock()
-	if len(late) == 0 {
+	if len(waiting) == 0 {
 		return
 	}
 	over := time.After(lateEvents)
-	for _, flow := range late {
+	for _, l := range waiting {
 		select {
-		case <-flow.Began():
+		case <-l.flow.Began():
 		case <-over:
 			return
 		}

@@ -1,27 +1,27 @@
 package proxy
 
 import (
-	"strings"
-
 	"github.com/ftpgate/ftpgate/proxy/ftp"
 )
 
 // verb is what the gateway knows of one FTP command. A verb that is not in the
 // table passes both ways untouched.
 type verb struct {
-	name     string
-	command  func(*session, ftp.Command) error                    // acts on the command; nil: forward it
-	answer   func(*session, exchange, *ftp.Reply) ([]byte, error) // acts on each reply; nil: send it on
-	transfer bool                                                 // opens a data connection (RFC 959 §5.3, RFC 3659 §7)
-	data     bool                                                 // needs to know how earlier login and passive commands ended
-	settles  bool                                                 // its reply decides what a data command means
-	passive  int                                                  // code of the one reply that announces the server's data port
-	disabled string                                               // answered 502 without asking the server; the reason
-	tls      bool                                                 // belongs to RFC 2228 and 4217
+	name       string
+	command    func(*session, ftp.Command) error                    // acts on the command; nil: forward it
+	answer     func(*session, exchange, *ftp.Reply) ([]byte, error) // acts on each reply; nil: send it on
+	transfer   bool                                                 // opens a data connection (RFC 959 §5.3, RFC 3659 §7)
+	waits      bool                                                 // needs to know how earlier login and passive commands ended
+	negotiates bool                                                 // asks for a data connection
+	settles    bool                                                 // its reply decides what a data command means
+	passive    int                                                  // code of the one reply that announces the server's data port
+	disabled   string                                               // answered 502 without asking the server; the reason
+	tls        bool                                                 // belongs to RFC 2228 and 4217
 }
 
 var (
 	unknown  = &verb{name: "(other)"}
+	ours     = &verb{name: "(ours)"}
 	greeting = &verb{name: "(greeting)", answer: (*session).greeted, settles: true}
 	verbs    map[string]*verb
 )
@@ -39,13 +39,13 @@ func init() {
 		{name: "REIN", answer: (*session).reinitialized, settles: true},
 		{name: "QUIT", command: (*session).quit},
 
-		{name: "PORT", command: (*session).port, answer: (*session).portReply, data: true},
-		{name: "EPRT", command: (*session).extendedPort, answer: (*session).portReply, data: true},
-		{name: "PASV", command: (*session).passive, answer: (*session).passiveReply, passive: 227, data: true, settles: true},
-		{name: "EPSV", command: (*session).extendedPassive, answer: (*session).extendedPassiveReply, passive: 229, data: true, settles: true},
+		{name: "PORT", command: (*session).port, answer: (*session).portReply, waits: true, negotiates: true},
+		{name: "EPRT", command: (*session).extendedPort, answer: (*session).portReply, waits: true, negotiates: true},
+		{name: "PASV", command: (*session).passive, answer: (*session).passiveReply, passive: 227, waits: true, negotiates: true, settles: true},
+		{name: "EPSV", command: (*session).extendedPassive, answer: (*session).extendedPassiveReply, passive: 229, waits: true, negotiates: true, settles: true},
 
-		{name: "RETR"}, {name: "STOR"}, {name: "STOU"}, {name: "APPE"},
-		{name: "LIST"}, {name: "NLST"}, {name: "MLSD"},
+		{name: "RETR", transfer: true}, {name: "STOR", transfer: true}, {name: "STOU", transfer: true}, {name: "APPE", transfer: true},
+		{name: "LIST", transfer: true}, {name: "NLST", transfer: true}, {name: "MLSD", transfer: true},
 
 		{name: "ABOR", answer: (*session).aborted},
 		{name: "STAT"},
@@ -53,19 +53,19 @@ func init() {
 		{name: "FEAT", answer: (*session).features},
 
 		{name: "AUTH", command: (*session).auth, answer: (*session).authReply, tls: true},
-		{name: "ADAT", answer: (*session).authReply, tls: true},
+		{name: "ADAT", command: (*session).auth, answer: (*session).authReply, tls: true},
 		{name: "PBSZ", tls: true}, {name: "PROT", tls: true}, {name: "CCC", tls: true},
 		{name: "MIC", tls: true}, {name: "CONF", tls: true}, {name: "ENC", tls: true},
 
 		{name: "LPRT", disabled: historic}, {name: "LPSV", disabled: historic},
 		{name: "SPSV", disabled: "has no specification"},
-		{name: "CPSV", disabled: fxp}, {name: "SSCN", disabled: fxp},
+		{name: "CPSV", disabled: fxp}, {name: "SSCN", disabled: fxp}, {name: "SPOR", disabled: fxp},
 		{name: "CEPR", disabled: "makes 229 carry an address"},
 	}
 	verbs = make(map[string]*verb, len(table))
 	for _, v := range table {
-		if strings.Contains(" RETR STOR STOU APPE LIST NLST MLSD ", " "+v.name+" ") {
-			v.transfer, v.data = true, true
+		if v.transfer {
+			v.waits = true
 			v.command, v.answer = (*session).transfer, (*session).transferReply
 		}
 		verbs[v.name] = v

@@ -41,6 +41,8 @@ type gateway struct {
 	pinholes  *firewall.Manager
 	server    *proxy.Server
 	ports     *nat.Ports
+	settings  *proxy.Settings // of config, as the server has them
+	former    []era           // configurations of which sessions still run
 	undo      []step
 }
 
@@ -129,9 +131,11 @@ func (g *gateway) listen(ctx context.Context) error {
 	return nil
 }
 
-func (g *gateway) deafen() error {
+func (g *gateway) deafen() error { return closeAll(g.listeners) }
+
+func closeAll(listeners []*net.TCPListener) error {
 	var failed []error
-	for _, l := range g.listeners {
+	for _, l := range listeners {
 		failed = append(failed, l.Close())
 	}
 	return errors.Join(failed...)
@@ -139,16 +143,13 @@ func (g *gateway) deafen() error {
 
 // route brings the packets that are taken over to our sockets.
 func (g *gateway) route(context.Context) error {
-	g.routing = g.routingOf(g.config)
+	g.routing = g.routingOf(g.interfaces(g.config))
 	g.later("removing the ip rules and routes", func() error { return g.routing.Remove() })
 	return g.routing.Install()
 }
 
-func (g *gateway) routingOf(c *configs.Config) *nat.Routing {
-	return &nat.Routing{
-		Mark: takeMark, Mask: markMask, IPv4: true, IPv6: g.ipv6,
-		Interfaces: slices.Concat(c.Interfaces.LAN, c.Interfaces.WAN),
-	}
+func (g *gateway) routingOf(interfaces []string) *nat.Routing {
+	return &nat.Routing{Mark: takeMark, Mask: markMask, IPv4: true, IPv6: g.ipv6, Interfaces: interfaces}
 }
 
 // filter puts the static rules in place; from then on connections arrive, and
@@ -171,7 +172,8 @@ func (g *gateway) filter(context.Context) error {
 // serve lets sessions begin.
 func (g *gateway) serve(context.Context) error {
 	g.server = &proxy.Server{Pinholes: g.pinholes, Expect: proxy.Expect(g.flows), Log: g.log}
-	g.server.Apply(g.settingsOf(g.config))
+	g.settings = g.settingsOf(g.config)
+	g.server.Apply(g.settings)
 	g.hear(g.listeners)
 	g.later("ending the sessions", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
@@ -188,12 +190,12 @@ func (g *gateway) hear(listeners []*net.TCPListener) {
 	}
 }
 
-func (g *gateway) settingsOf(c *configs.Config) proxy.Settings {
+func (g *gateway) settingsOf(c *configs.Config) *proxy.Settings {
 	if g.ports == nil || c.DataPorts != g.config.DataPorts {
 		// Ports that the old range has lent stay bound, so the new one passes them over.
 		g.ports = nat.NewPorts(c.DataPorts.First, c.DataPorts.Last)
 	}
-	s := proxy.Settings{
+	s := &proxy.Settings{
 		Rules:   rulesOf(c),
 		Network: proxy.Router{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN, Mark: takeMark, Flows: g.flows},
 		Ports:   g.ports,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,32 +59,38 @@ var abortions = []abortion{
 // session as well as one beside the server.
 func TestAbort(t *testing.T) {
 	r := newRouter(t, lab.Options{})
-	r.start(plain)
+	var ports []string
+	for i := range peers.ServerKinds() {
+		ports = append(ports, fmt.Sprint(firstPort+10*i))
+	}
+	r.start(fmt.Sprintf(usualRules, ", ports: ["+strings.Join(ports, ", ")+"]", ""))
 	defer r.stop()
-	for _, kind := range peers.ServerKinds() {
-		t.Run(kind.Name, func(t *testing.T) {
-			r := r.in(t)
-			s := r.serve(kind, lab.Outside, peers.ServerOptions{Passive: passiveRange})
-			defer s.Stop()
-			if err := s.WriteFile("large.bin", random(30<<20)); err != nil {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i, kind := range peers.ServerKinds() {
+		s := r.serve(kind, lab.Outside, peers.ServerOptions{Port: uint16(firstPort + 10*i), Passive: passiveRange})
+		for name, content := range map[string][]byte{"large.bin": random(30 << 20), "small.txt": []byte("small")} {
+			if err := s.WriteFile(name, content); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.WriteFile("small.txt", []byte("small")); err != nil {
-				t.Fatal(err)
-			}
-			for _, a := range abortions {
-				for _, mode := range []dialogue.Mode{dialogue.PASV, dialogue.EPRT} {
-					t.Run(fmt.Sprintf("%s, %s", a.name, mode), func(t *testing.T) {
-						codes, without := r.aborted(t, r.Host(lab.Third), s, mode, a)
-						with, err := r.aborted(t, r.Host(lab.Client), s, mode, a)
-						t.Logf("with the gateway %v, without %v", with, codes)
-						if err != nil && without == nil {
-							t.Errorf("replies %v, and then with the gateway alone: %v", with, err)
-						}
-					})
+		}
+		wg.Go(func() { r.abortAll(t, s) })
+	}
+}
+
+// abortAll cuts transfers of one server, with and without the gateway.
+func (r *router) abortAll(t *testing.T, s *peers.Server) {
+	for _, a := range abortions {
+		for _, mode := range []dialogue.Mode{dialogue.PASV, dialogue.EPRT} {
+			t.Run(fmt.Sprintf("%s, %s, %s", s.Kind.Name, a.name, mode), func(t *testing.T) {
+				codes, without := r.aborted(t, r.Host(lab.Third), s, mode, a)
+				with, err := r.aborted(t, r.Host(lab.Client), s, mode, a)
+				t.Logf("with the gateway %v, without %v", with, codes)
+				if err != nil && without == nil {
+					t.Errorf("replies %v, and then with the gateway alone: %v", with, err)
 				}
-			}
-		})
+			})
+		}
 	}
 }
 

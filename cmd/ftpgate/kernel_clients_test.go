@@ -114,7 +114,7 @@ type visit struct {
 	kind   peers.ClientKind
 	target peers.Target
 	dir    string // on this machine
-	before uint64 // the last session of all lanes before the client was started
+	mark   int    // how much had been logged before the client was started
 }
 
 // matrixFile is the size of a file in the matrix, in bytes: some dozens of segments.
@@ -177,9 +177,7 @@ func (v *visit) several(folder string, count int) {
 // count of bytes that is not known is 0.
 func (v *visit) do(what string, transfers int, size uint64, run func() (string, error)) string {
 	v.t.Helper()
-	for _, rec := range of(v.r.records(), begun) {
-		v.before = max(v.before, rec.Session)
-	}
+	v.mark = len(v.r.records())
 	said, err := run()
 	if err != nil {
 		v.t.Fatalf("%s: %v\nThe gateway:\n%s", what, err, v.logged())
@@ -189,7 +187,7 @@ func (v *visit) do(what string, transfers int, size uint64, run func() (string, 
 		v.t.Errorf("%s: the log has %d transfers, %d failed, %d bytes of user %q; not %d, 0, %d of %s", what,
 			end.Transfers, end.Failed, end.Bytes, end.User, transfers, size, peers.User)
 	}
-	verbs := of(ofSession(v.r.records(), end.Session), announces)
+	verbs := of(ofSession(v.r.log.since(v.mark), end.Session), announces)
 	if len(verbs) < transfers || !strings.Contains(said, string(v.target.Mode)) {
 		v.t.Errorf("%s: %d addresses were negotiated for %d transfers", what, len(verbs), transfers)
 	}
@@ -207,8 +205,8 @@ func (v *visit) session(what string) record {
 	var news []record
 	eventually(v.t, "the end of the session of "+what, func() bool {
 		news = nil
-		for _, rec := range of(v.r.records(), finished) {
-			if rec.Session > v.before && v.owns(rec) {
+		for _, rec := range of(v.r.log.since(v.mark), finished) {
+			if v.owns(rec) {
 				news = append(news, rec)
 			}
 		}
@@ -230,9 +228,9 @@ func (l *lane) owns(rec record) bool {
 // logged is what the gateway has logged of this client.
 func (v *visit) logged() string {
 	var b strings.Builder
-	all := v.r.records()
+	all := v.r.log.since(v.mark)
 	for _, first := range of(all, begun) {
-		if first.Session <= v.before || !v.owns(first) {
+		if !v.owns(first) {
 			continue
 		}
 		for _, rec := range ofSession(all, first.Session) {

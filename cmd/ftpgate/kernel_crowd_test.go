@@ -54,7 +54,7 @@ func TestFiftySessions(t *testing.T) {
 	eachVariant(t, lab.Options{}, func(t *testing.T, r *router) {
 		const sessions = 50
 		outside := r.serve(peers.Vsftpd(), lab.Outside, peers.ServerOptions{Passive: passiveRange})
-		inside := r.serve(peers.ProFTPD(), lab.Server, peers.ServerOptions{})
+		inside := r.serve(peers.ProFTPD(), lab.Server, peers.ServerOptions{Passive: passiveRange})
 		r.start(plain)
 		before := r.files()
 		ways := usualWays(outside, inside)
@@ -71,7 +71,7 @@ func TestFiftySessions(t *testing.T) {
 		wg.Wait()
 		eventually(t, "the end of all sessions", func() bool { return len(of(r.records(), finished)) == sessions })
 		for _, rec := range of(r.records(), finished) {
-			if rec.Transfers != crowdedTransfers || rec.Failed != 0 || !about(rec.Bytes, crowdedBytes) || rec.User != peers.User {
+			if rec.Transfers != crowdedTransfers || rec.Failed != 0 || rec.Bytes < crowdedBytes*98/100 || rec.Bytes > crowdedBytes*11/10 || rec.User != peers.User {
 				t.Errorf("a session's end: %+v", rec)
 			}
 		}
@@ -80,7 +80,8 @@ func TestFiftySessions(t *testing.T) {
 	})
 }
 
-// What each of the sessions carries.
+// What each of the sessions carries. With so many at a time, segments are lost
+// and sent again, and the router counts them twice.
 const (
 	crowdedFile      = 300_000
 	crowdedTransfers = 4

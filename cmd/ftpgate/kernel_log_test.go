@@ -3,10 +3,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
@@ -31,17 +32,41 @@ const (
 	refuses   = "refused"
 )
 
-// records are what the gateway has logged; of a long log the end.
-func (r *router) records() []record {
-	var all []record
-	for line := range strings.Lines(r.daemon.Output()) {
-		var rec record
-		if json.Unmarshal([]byte(line), &rec) == nil {
-			all = append(all, rec)
-		}
-	}
-	return all
+// journal is the log of a gateway. It reads each line once, when it is written.
+type journal struct {
+	mu      sync.Mutex
+	partial []byte // the beginning of a line
+	all     []record
 }
+
+// Write never fails; lines that are no JSON are left out.
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.partial = append(j.partial, p...)
+	for {
+		line, rest, whole := bytes.Cut(j.partial, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		var rec record
+		if json.Unmarshal(line, &rec) == nil {
+			j.all = append(j.all, rec)
+		}
+		j.partial = rest
+	}
+}
+
+// since leaves out the first records, which the caller knows already. The rest
+// is not to be changed.
+func (j *journal) since(mark int) []record {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.all[mark:len(j.all):len(j.all)]
+}
+
+// records are what the gateway has logged since its start.
+func (r *router) records() []record { return r.log.since(0) }
 
 // of selects the records of one message.
 func of(all []record, message string) []record {

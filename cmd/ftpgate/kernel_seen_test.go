@@ -54,7 +54,7 @@ func TestClientAsSeen(t *testing.T) {
 // beside them.
 func TestHairpin(t *testing.T) {
 	eachVariant(t, lab.Options{}, func(t *testing.T, r *router) {
-		server := r.serve(peers.ProFTPD(), lab.Server, peers.ServerOptions{})
+		server := r.serve(peers.Vsftpd(), lab.Server, peers.ServerOptions{Passive: passiveRange})
 		content := random(50_000)
 		if err := server.WriteFile("f.bin", content); err != nil {
 			t.Fatal(err)

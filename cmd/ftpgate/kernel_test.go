@@ -53,6 +53,7 @@ type router struct {
 	config string
 	env    []string // of the gateway, beside the caller's
 	daemon *lab.Process
+	log    *journal // of the daemon
 }
 
 // newRouter builds a lab; its gateway is not started yet.
@@ -82,7 +83,7 @@ rules:
 
 // in is the same router for a subtest.
 func (r *router) in(t *testing.T) *router {
-	return &router{Lab: r.Lab, t: t, config: r.config, daemon: r.daemon}
+	return &router{Lab: r.Lab, t: t, config: r.config, daemon: r.daemon, log: r.log}
 }
 
 // start writes the configuration and starts the gateway.
@@ -90,12 +91,13 @@ func (r *router) start(config string) {
 	r.t.Helper()
 	r.write(config)
 	// The race detector would sleep for a second at each exit.
-	wishes := lab.StartOptions{Env: append([]string{"GORACE=atexit_sleep_ms=0"}, r.env...)}
+	log := new(journal)
+	wishes := lab.StartOptions{Env: append([]string{"GORACE=atexit_sleep_ms=0"}, r.env...), Output: log}
 	daemon, err := r.Host(lab.Router).StartWith(wishes, gatewayBinary, "run", "--config", r.config)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.daemon = daemon
+	r.daemon, r.log = daemon, log
 	r.t.Cleanup(func() {
 		if strings.Contains(daemon.Output(), "DATA RACE") {
 			r.t.Error("the daemon has a data race")

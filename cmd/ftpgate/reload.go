@@ -9,8 +9,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ftpgate/ftpgate/configs"
+	"github.com/ftpgate/ftpgate/firewall"
 	"github.com/ftpgate/ftpgate/nat"
+	"github.com/ftpgate/ftpgate/proxy"
 )
+
+// era is a configuration that has been replaced, as long as sessions run that
+// began with it: the rules that carry their control connections must stay.
+type era struct {
+	config   *configs.Config
+	settings *proxy.Settings
+}
 
 // reload puts a new configuration in force for connections to come. Running
 // sessions keep their rule. After an error the old configuration is in force.
@@ -21,55 +30,79 @@ func (g *gateway) reload(ctx context.Context, c *configs.Config) error {
 	if c.Log.Format != g.config.Log.Format {
 		return errors.New("log.format changes only with a restart")
 	}
-	old := g.config
-	if err := g.rearrange(ctx, c); err != nil {
-		return errors.Join(err, g.rearrange(ctx, old))
-	}
-	g.pinholes.SetLifetime(c.Firewall.PinholeTimeout)
-	g.server.Apply(g.settingsOf(c))
-	g.config = c
-	return nil
-}
-
-// rearrange changes what of the host belongs to a configuration: listeners
-// first, rules that lead to them last.
-func (g *gateway) rearrange(ctx context.Context, c *configs.Config) error {
-	fresh, stale := g.listeners, g.listeners
-	if c.ListenPort != g.listeningAt() {
+	var fresh []*net.TCPListener // nil: the present ones stay
+	if c.ListenPort != g.config.ListenPort {
 		var err error
 		if fresh, err = nat.Listen(ctx, c.ListenPort); err != nil {
 			return err
 		}
 		g.hear(fresh)
-	} else {
-		stale = nil
 	}
-	g.listeners = fresh
-	if routing := g.routingOf(c); !slices.Equal(routing.Interfaces, g.routing.Interfaces) {
-		if err := routing.Install(); err != nil {
-			return err
-		}
-		g.routing = routing
+	g.former = append(g.former, era{g.config, g.settings})
+	if err := g.rearrange(c); err != nil {
+		g.former = g.former[:len(g.former)-1]
+		return errors.Join(err, closeAll(fresh), g.rearrange(g.config))
 	}
-	if err := g.pinholes.Reframe(frameOf(c, g.ipv6)); err != nil {
-		return err
+	g.pinholes.SetLifetime(c.Firewall.PinholeTimeout)
+	g.settings = g.settingsOf(c)
+	g.server.Apply(g.settings)
+	if fresh != nil {
+		closeAll(g.listeners)
+		g.listeners = fresh
 	}
-	for _, l := range stale {
-		l.Close()
-	}
+	g.config = c
 	return nil
 }
 
-func (g *gateway) listeningAt() uint16 {
-	if len(g.listeners) == 0 {
-		return 0
+// rearrange fits the host's rules and routes to a configuration, and to the
+// former ones whose sessions still run.
+func (g *gateway) rearrange(c *configs.Config) error {
+	routing := g.routingOf(g.interfaces(c))
+	if err := routing.Install(); err != nil {
+		return err
 	}
-	return g.listeners[0].Addr().(*net.TCPAddr).AddrPort().Port()
+	g.routing = routing
+	return g.pinholes.Reframe(g.frame(c))
+}
+
+// interfaces are those of a configuration and of the former ones.
+func (g *gateway) interfaces(c *configs.Config) []string {
+	names := slices.Concat(c.Interfaces.LAN, c.Interfaces.WAN)
+	for _, e := range g.former {
+		names = slices.Concat(names, e.config.Interfaces.LAN, e.config.Interfaces.WAN)
+	}
+	return unique(names)
+}
+
+// frame is that of a configuration with what the former ones need beside it. A
+// new connection for a port that only a former one takes over is answered 421.
+func (g *gateway) frame(c *configs.Config) firewall.Frame {
+	f := frameOf(c, g.ipv6)
+	for _, e := range g.former {
+		was := frameOf(e.config, g.ipv6)
+		f.Takeovers = unique(append(f.Takeovers, was.Takeovers...))
+		f.Returns = unique(append(f.Returns, was.Returns...))
+		f.ServerPorts = unique(append(f.ServerPorts, was.ServerPorts...))
+	}
+	return f
+}
+
+// outlive drops the former configurations whose last session has ended.
+func (g *gateway) outlive() {
+	kept := slices.DeleteFunc(slices.Clone(g.former), func(e era) bool { return !g.server.InUse(e.settings) })
+	if len(kept) == len(g.former) {
+		return
+	}
+	g.former = kept
+	if err := g.rearrange(g.config); err != nil {
+		g.log.Error("removing what a former configuration needed", zap.String("why", err.Error()))
+	}
 }
 
 // verify looks after the ip rules and routes; the firewall's rules are looked
 // after by their Manager.
 func (g *gateway) verify() {
+	g.outlive()
 	repaired, err := g.routing.Verify()
 	if len(repaired) > 0 {
 		g.log.Warn("another program changed our ip rules or routes: repaired", zap.Strings("why", repaired))

@@ -86,19 +86,17 @@ func outbound(c *configs.Config, r configs.Rule) (ts []firewall.Takeover) {
 // routed address or for the addresses that the rule names.
 func inbound(c *configs.Config, r configs.Rule) (ts []firewall.Takeover) {
 	for _, port := range r.Ports {
+		sides := c.Interfaces.WAN // a LAN client reaches a routed server without us
 		if !r.Routed() {
-			for _, side := range [][]string{c.Interfaces.LAN, c.Interfaces.WAN} {
-				for _, name := range side {
-					ts = append(ts, firewall.Takeover{Interface: name, Port: port, Scope: firewall.LocalOnly})
-				}
+			sides = slices.Concat(c.Interfaces.LAN, c.Interfaces.WAN)
+		}
+		for _, name := range sides {
+			if r.Servers.Any() {
+				ts = append(ts, firewall.Takeover{Interface: name, Port: port, Scope: firewall.LocalOnly})
+				continue
 			}
-		}
-		if r.Servers.Any() {
-			continue
-		}
-		for _, wan := range c.Interfaces.WAN {
 			for _, network := range r.Servers {
-				ts = append(ts, firewall.Takeover{Interface: wan, Port: port, Scope: firewall.Network, Network: network.Masked()})
+				ts = append(ts, firewall.Takeover{Interface: name, Port: port, Scope: firewall.Network, Network: network.Masked()})
 			}
 		}
 	}

@@ -46,7 +46,7 @@ const timeStampLength = len("YYYYMMDDhhmmss")
 // Allow returns a Refusal (502) when the rule does not let the verb pass.
 // The argument is looked at only where the same verb both reads and writes.
 func (c Commands) Allow(verb string, arg []byte) error {
-	if slices.Contains(c.Deny, verb) {
+	if slices.ContainsFunc(c.Deny, func(denied string) bool { return modern(denied) == modern(verb) }) {
 		return c.refusal(verb, "is in commands.deny")
 	}
 	switch c.Preset {
@@ -69,8 +69,18 @@ func (c Commands) refusal(verb, because string) *Refusal {
 	return refuse(502, "This command is not allowed here.", fmt.Sprintf("%s %s", verb, because))
 }
 
+// modern gives the verbs of RFC 775 the names that RFC 959 has given them.
+func modern(verb string) string {
+	switch verb {
+	case "XMKD", "XRMD", "XCWD", "XPWD", "XCUP":
+		return map[string]string{"XMKD": "MKD", "XRMD": "RMD", "XCWD": "CWD", "XPWD": "PWD", "XCUP": "CDUP"}[verb]
+	}
+	return verb
+}
+
+// setsTime also knows the form with a time zone, "20260101000000+60 f".
 func setsTime(arg []byte) bool {
-	if len(arg) <= timeStampLength || arg[timeStampLength] != ' ' {
+	if len(arg) <= timeStampLength || !strings.ContainsRune(" +-", rune(arg[timeStampLength])) || !slices.Contains(arg[timeStampLength:], ' ') {
 		return false
 	}
 	return !slices.ContainsFunc(arg[:timeStampLength], func(b byte) bool { return b < '0' || b > '9' })

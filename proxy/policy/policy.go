@@ -89,6 +89,7 @@ type Arrival struct {
 	Dialled netip.AddrPort // its destination before it was taken over
 	FromLAN bool           // it came in by a LAN interface
 	Local   bool           // the dialled address is one of the router's own
+	ToWAN   bool           // packets to the dialled address leave on the WAN side
 }
 
 // direction tells a LAN client that dials the router's own address (a hairpin
@@ -126,7 +127,9 @@ func (r *Rule) match(a Arrival) (server netip.AddrPort, ok bool) {
 		return netip.AddrPort{}, false
 	}
 	if r.Direction == Outbound {
-		return a.Dialled, true
+		// A rule for any server is about those outside. Whoever wants the
+		// gateway to reach another network behind the router names it.
+		return a.Dialled, a.ToWAN || !everywhere(r.Servers)
 	}
 	return r.published(a)
 }

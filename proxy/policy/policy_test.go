@@ -39,29 +39,32 @@ func TestDecide(t *testing.T) {
 		client, dialled string
 		fromLAN, local  bool
 		rule, server    string // rule "": refused
+		inner           bool   // the dialled address lies on the LAN side
 	}{
-		"out":                                   {"192.168.50.10:1027", "203.0.113.20:21", lan, beyond, "office", "203.0.113.20:21"},
-		"out, second port":                      {"192.168.50.10:1027", "203.0.113.20:2121", lan, beyond, "office", "203.0.113.20:2121"},
-		"out, port of no rule":                  {"192.168.50.10:1027", "203.0.113.20:2122", lan, beyond, "", ""},
-		"out, IPv6":                             {"[fd50::10]:1027", "[2001:db8::1]:21", lan, beyond, "office", "[2001:db8::1]:21"},
-		"out, client of no rule":                {"192.168.70.10:1027", "203.0.113.20:21", lan, beyond, "", ""},
-		"out, the first rule that fits decides": {"192.168.60.10:1027", "198.51.100.7:21", lan, beyond, "guests", "198.51.100.7:21"},
-		"out, server of no rule":                {"192.168.60.10:1027", "203.0.113.20:21", lan, beyond, "", ""},
-		"in":                                    {"203.0.113.66:1027", "203.0.113.1:21", wan, local, "public", "192.168.50.20:21"},
-		"in, another rule for the partner":      {"198.51.100.9:1027", "203.0.113.1:21", wan, local, "partner", "192.168.50.21:2100"},
-		"in, IPv6 gets the server of IPv6":      {"[2001:db8:7::1]:1027", "[2001:db8:113::1]:21", wan, local, "public", "[2001:db8:50::20]:21"},
-		"in, the server's own address":          {"203.0.113.66:1027", "192.168.50.20:21", wan, beyond, "public", "192.168.50.20:21"},
-		"in, the server's own address and port": {"198.51.100.9:1027", "192.168.50.21:2100", wan, beyond, "partner", "192.168.50.21:2100"},
-		"in, another server behind us":          {"203.0.113.66:1027", "192.168.50.99:21", wan, beyond, "", ""},
-		"in, one public address of several":     {"203.0.113.66:1027", "203.0.113.2:990", wan, local, "second", "192.168.50.22:21"},
-		"in, the wrong public address":          {"203.0.113.66:1027", "203.0.113.1:990", wan, local, "", ""},
-		"in, routed network":                    {"[2001:db8:7::1]:1027", "[2001:db8:99::5]:21", wan, beyond, "routed", "[2001:db8:99::5]:21"},
-		"in, a set that was never filled":       {"203.0.113.66:1027", "203.0.113.1:2222", wan, local, "", ""},
-		"hairpin":                               {"192.168.50.10:1027", "203.0.113.1:21", lan, local, "public", "192.168.50.20:21"},
-		"a WAN client gets no outbound rule":    {"192.168.50.10:1027", "203.0.113.20:2121", wan, beyond, "", ""},
+		"out":                                   {"192.168.50.10:1027", "203.0.113.20:21", lan, beyond, "office", "203.0.113.20:21", false},
+		"out, second port":                      {"192.168.50.10:1027", "203.0.113.20:2121", lan, beyond, "office", "203.0.113.20:2121", false},
+		"out, port of no rule":                  {"192.168.50.10:1027", "203.0.113.20:2122", lan, beyond, "", "", false},
+		"out, IPv6":                             {"[fd50::10]:1027", "[2001:db8::1]:21", lan, beyond, "office", "[2001:db8::1]:21", false},
+		"out, client of no rule":                {"192.168.70.10:1027", "203.0.113.20:21", lan, beyond, "", "", false},
+		"out, the first rule that fits decides": {"192.168.60.10:1027", "198.51.100.7:21", lan, beyond, "guests", "198.51.100.7:21", false},
+		"out, server of no rule":                {"192.168.60.10:1027", "203.0.113.20:21", lan, beyond, "", "", false},
+		"out, but to another LAN":               {client: "192.168.50.10:1027", dialled: "192.168.60.20:21", fromLAN: lan, inner: true},
+		"out, to a server that is named":        {client: "192.168.60.10:1027", dialled: "198.51.100.9:21", fromLAN: lan, inner: true, rule: "guests", server: "198.51.100.9:21"},
+		"in":                                    {"203.0.113.66:1027", "203.0.113.1:21", wan, local, "public", "192.168.50.20:21", false},
+		"in, another rule for the partner":      {"198.51.100.9:1027", "203.0.113.1:21", wan, local, "partner", "192.168.50.21:2100", false},
+		"in, IPv6 gets the server of IPv6":      {"[2001:db8:7::1]:1027", "[2001:db8:113::1]:21", wan, local, "public", "[2001:db8:50::20]:21", false},
+		"in, the server's own address":          {"203.0.113.66:1027", "192.168.50.20:21", wan, beyond, "public", "192.168.50.20:21", false},
+		"in, the server's own address and port": {"198.51.100.9:1027", "192.168.50.21:2100", wan, beyond, "partner", "192.168.50.21:2100", false},
+		"in, another server behind us":          {"203.0.113.66:1027", "192.168.50.99:21", wan, beyond, "", "", false},
+		"in, one public address of several":     {"203.0.113.66:1027", "203.0.113.2:990", wan, local, "second", "192.168.50.22:21", false},
+		"in, the wrong public address":          {"203.0.113.66:1027", "203.0.113.1:990", wan, local, "", "", false},
+		"in, routed network":                    {"[2001:db8:7::1]:1027", "[2001:db8:99::5]:21", wan, beyond, "routed", "[2001:db8:99::5]:21", false},
+		"in, a set that was never filled":       {"203.0.113.66:1027", "203.0.113.1:2222", wan, local, "", "", false},
+		"hairpin":                               {"192.168.50.10:1027", "203.0.113.1:21", lan, local, "public", "192.168.50.20:21", false},
+		"a WAN client gets no outbound rule":    {"192.168.50.10:1027", "203.0.113.20:2121", wan, beyond, "", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rule, server, err := rules.Decide(Arrival{Client: at(c.client), Dialled: at(c.dialled), FromLAN: c.fromLAN, Local: c.local})
+			rule, server, err := rules.Decide(Arrival{Client: at(c.client), Dialled: at(c.dialled), FromLAN: c.fromLAN, Local: c.local, ToWAN: c.fromLAN && !c.local && !c.inner})
 			if c.rule == "" {
 				if refusal := new(Refusal); !errors.As(err, &refusal) || refusal.Code != 421 {
 					t.Fatalf("got rule %v, %v", rule, err)
@@ -130,6 +133,9 @@ func TestAllow(t *testing.T) {
 		"read only, a verb unknown":    {Commands{Preset: ReadOnly}, "COMB", "a b", false},
 		"read only, time":              {Commands{Preset: ReadOnly}, "MDTM", "f", true},
 		"read only, setting the time":  {Commands{Preset: ReadOnly}, "MDTM", "20260101000000 f", false},
+		"read only, with a time zone":  {Commands{Preset: ReadOnly}, "MDTM", "20260101000000+60 f", false},
+		"read only, digits and a name": {Commands{Preset: ReadOnly}, "MDTM", "20260101000000.txt old", true},
+		"denied by its old name":       {Commands{Preset: Full, Deny: []string{"RMD"}}, "XRMD", "d", false},
 		"read only, a file of digits":  {Commands{Preset: ReadOnly}, "MDTM", "20260101000000", true},
 		"read only, denied beside":     {Commands{Preset: ReadOnly, Deny: []string{"NLST"}}, "NLST", "", false},
 		"upload only, writing":         {Commands{Preset: UploadOnly}, "STOR", "f", true},
