@@ -41,6 +41,9 @@ const (
 	LocalOnly
 	// Network takes connections into the prefix of Takeover.Network, an address of this host or not.
 	Network
+	// Established takes no new connection, only the packets of those that have been taken before: for sessions that
+	// began under a former Frame.
+	Established
 )
 
 // Takeover gives TCP connections that arrive on Interface for Port to the transparent listener.
@@ -95,7 +98,7 @@ func (f Frame) Validate() error {
 
 func (t Takeover) validate() error {
 	switch t.Scope {
-	case RoutedOnly, LocalOnly:
+	case RoutedOnly, LocalOnly, Established:
 	case Network:
 		if !t.Network.IsValid() || t.Network != t.Network.Masked() || t.Network.Addr().Is4In6() {
 			return fmt.Errorf("%s is not a network", t.Network)

@@ -247,7 +247,7 @@ func (g *Server) Shutdown(ctx context.Context) {
 	}
 	for _, s := range sessions {
 		go s.end(ending{say: "421 Service is closing.", why: "the gateway stopped", quit: true})
-		sever := time.AfterFunc(2*lingerTime, s.sever)
+		sever := time.AfterFunc(lingerTime, s.sever)
 		defer sever.Stop()
 	}
 	<-gone

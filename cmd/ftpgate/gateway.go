@@ -20,7 +20,7 @@ import (
 const (
 	// stopGrace is how long sessions may take to end by themselves when the
 	// gateway stops.
-	stopGrace = 3 * time.Second
+	stopGrace = 2 * time.Second
 	// verifyEvery is the time between two looks at our ip rules and routes.
 	verifyEvery = 2 * time.Second
 	// instance is an abstract socket: its name is held once in a network

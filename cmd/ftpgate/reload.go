@@ -74,16 +74,19 @@ func (g *gateway) interfaces(c *configs.Config) []string {
 	return unique(names)
 }
 
-// frame is that of a configuration with what the former ones need beside it. A
-// new connection for a port that only a former one takes over is answered 421.
+// frame is that of a configuration with what running sessions of the former
+// ones need beside it.
 func (g *gateway) frame(c *configs.Config) firewall.Frame {
 	f := frameOf(c, g.ipv6)
 	for _, e := range g.former {
 		was := frameOf(e.config, g.ipv6)
-		f.Takeovers = unique(append(f.Takeovers, was.Takeovers...))
+		for _, t := range was.Takeovers {
+			f.Takeovers = append(f.Takeovers, firewall.Takeover{Interface: t.Interface, Port: t.Port, Scope: firewall.Established})
+		}
 		f.Returns = unique(append(f.Returns, was.Returns...))
 		f.ServerPorts = unique(append(f.ServerPorts, was.ServerPorts...))
 	}
+	f.Takeovers = unique(f.Takeovers)
 	return f
 }
 

@@ -164,6 +164,8 @@ func mangleTable(f firewall.Frame, m marks, is4 bool) table {
 func takeover(k firewall.Takeover, listen uint16, m marks, is4 bool) spec {
 	match := fmt.Sprintf("-i %s -p tcp --dport %d", k.Interface, k.Port)
 	switch k.Scope {
+	case firewall.Established:
+		return rule(match+" -m socket --transparent", "ftpgate: control connections of a former configuration", "-j "+chainDivert)
 	case firewall.RoutedOnly:
 		match += " -m addrtype ! --dst-type LOCAL"
 	case firewall.LocalOnly:
