@@ -85,13 +85,17 @@ func (s Settings) note(path string) (string, error) {
 }
 
 func (s Settings) remember(note, value string) error {
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		return fmt.Errorf("note a setting that is about to change: %w", err)
+	var err error
+	// Another process may remove the directory with its last note in between.
+	for range 3 {
+		if err = os.MkdirAll(s.Dir, 0o755); err != nil {
+			break
+		}
+		if err = os.WriteFile(note, []byte(value+"\n"), 0o600); err == nil {
+			return nil
+		}
 	}
-	if err := os.WriteFile(note, []byte(value+"\n"), 0o600); err != nil {
-		return fmt.Errorf("note a setting that is about to change: %w", err)
-	}
-	return nil
+	return fmt.Errorf("note a setting that is about to change: %w", err)
 }
 
 // forget removes the note, and the directory with the last one.

@@ -184,6 +184,8 @@ func (s *session) tellClient(b []byte) error {
 // opened and the session ends. s.mu is held.
 func (s *session) unsolicited(r *ftp.Reply) error {
 	switch {
+	case s.clientEOF: // the server takes leave of a client that went without QUIT
+		return nil
 	case r.Code == 421:
 		s.tellClient(r.Bytes())
 		s.endLocked(ending{why: "the server ended the session: " + quote(r)})

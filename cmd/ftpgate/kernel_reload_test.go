@@ -136,15 +136,7 @@ rules:
 			t.Errorf("port %d was lent", port)
 		}
 		r.listensAt(t, 2222)
-		if _, err := c.Open(dialogue.PASV); err != nil {
-			t.Fatal(err)
-		}
-		if r.gates() == "" {
-			t.Fatal("there is no pinhole, so this test shows nothing")
-		}
-		begin := time.Now()
-		eventually(t, "the end of the pinhole", func() bool { return r.gates() == "" })
-		if lived := time.Since(begin); lived > 5*time.Second {
+		if lived := r.pinholeLife(t, c); lived > 5*time.Second {
 			t.Errorf("the pinhole lived for %s", lived)
 		}
 		r.quit(t, c)
@@ -158,6 +150,20 @@ rules:
 			t.Errorf("traces are left:\n%s", difference(before, after))
 		}
 	})
+}
+
+// pinholeLife is how long an unused pinhole is there.
+func (r *router) pinholeLife(t *testing.T, c *dialogue.Client) time.Duration {
+	t.Helper()
+	if _, err := c.Open(dialogue.PASV); err != nil {
+		t.Fatal(err)
+	}
+	if r.gates() == "" {
+		t.Fatal("there is no pinhole, so this test shows nothing")
+	}
+	begin := time.Now()
+	eventually(t, "the end of the pinhole", func() bool { return r.gates() == "" })
+	return time.Since(begin)
 }
 
 // listensAt looks at the gateway's sockets: it listens on that port alone.

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -147,9 +148,9 @@ func TestForeignAddress(t *testing.T) {
 	r.stop()
 }
 
-// TestCommandsAndUsers: what a rule forbids is refused by the gateway, whatever
-// the server would say.
-func TestCommandsAndUsers(t *testing.T) {
+// TestCommands: what a rule forbids is refused by the gateway, whatever the
+// server would say.
+func TestCommands(t *testing.T) {
 	r := newRouter(t, lab.Options{})
 	server := r.serve(peers.Vsftpd(), lab.Server, peers.ServerOptions{Passive: passiveRange})
 	if err := server.WriteFile("f", []byte("here")); err != nil {
@@ -161,7 +162,7 @@ log: {level: debug}
 rules:
   - {name: reader, direction: inbound, ports: [2101], server: 192.168.50.20, commands: {preset: read_only}}
   - {name: bringer, direction: inbound, ports: [2102], server: 192.168.50.20, commands: {preset: upload_only}}
-  - {name: chosen, direction: inbound, ports: [2103], server: 192.168.50.20, commands: {deny: [SITE, DELE]}, users: {allow: ["la*", guest], deny: [guest]}}
+  - {name: chosen, direction: inbound, ports: [2103], server: 192.168.50.20, commands: {deny: [SITE, DELE]}}
 `)
 	for _, c := range []struct{ port, refused, allowed string }{
 		{"2101", "STOR x,STOU,APPE x,DELE f,MKD d,RMD d,RNFR f,SITE HELP,MDTM 20200101000000 f", "RETR,LIST,NLST"},
@@ -176,16 +177,7 @@ rules:
 				}
 			}
 			for _, verb := range strings.Split(c.allowed, ",") {
-				var err error
-				switch verb {
-				case "RETR":
-					_, err = client.Retrieve(dialogue.PASV, "f", new(bytes.Buffer))
-				case "STOR":
-					_, err = client.Store(dialogue.PORT, "g"+c.port, strings.NewReader("brought"))
-				default:
-					_, _, err = client.List(dialogue.EPSV, verb)
-				}
-				if err != nil {
+				if err := allowed(client, verb, "g"+c.port); err != nil {
 					t.Errorf("%s: %v", verb, err)
 				}
 			}
@@ -194,7 +186,29 @@ rules:
 	if _, err := server.ReadFile("f"); err != nil {
 		t.Errorf("the file is gone: %v", err)
 	}
-	c, err := dialogue.Dial(t.Context(), r.Host(lab.Outside), mustAddrPort(t, "203.0.113.1:2103"), dialogue.Options{})
+	r.stop()
+}
+
+// allowed does what a verb is for.
+func allowed(c *dialogue.Client, verb, fresh string) error {
+	var err error
+	switch verb {
+	case "RETR":
+		_, err = c.Retrieve(dialogue.PASV, "f", io.Discard)
+	case "STOR":
+		_, err = c.Store(dialogue.PORT, fresh, strings.NewReader("brought"))
+	default:
+		_, _, err = c.List(dialogue.EPSV, verb)
+	}
+	return err
+}
+
+// TestUsers: who may not log in never gets to give a password.
+func TestUsers(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Vsftpd(), lab.Server, peers.ServerOptions{})
+	r.start(fmt.Sprintf(usualRules, "", `, users: {allow: ["la*", guest], deny: [guest]}`))
+	c, err := dialogue.Dial(t.Context(), r.Host(lab.Outside), mustAddrPort(t, "203.0.113.1:21"), dialogue.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// Ports that no data connection may go to although they lie above 1023: a
-// service there would obey bytes that an attacker chose (RFC 1579, RFC 2577
-// §3). X11 displays first, then the databases and desktops that listen high.
+// Ports that a client may not announce although they lie above 1023: a service
+// there would obey bytes that an attacker chose, and a client may be made to
+// announce it (RFC 1579, RFC 2577 §3). What a server announces is its own port,
+// and servers that choose from all above 1023 take these now and then.
 var deniedPorts = []struct{ first, last uint16 }{
 	{1433, 1434},   // Microsoft SQL Server
 	{1521, 1521},   // Oracle
@@ -29,6 +30,11 @@ func DataPort(port uint16) error {
 	if port < 1024 {
 		return refuse(504, "Data ports below 1024 are not allowed.", fmt.Sprintf("data port %d is below 1024", port))
 	}
+	return nil
+}
+
+// service returns a Refusal (504) for a port that belongs to another service.
+func service(port uint16) error {
 	for _, denied := range deniedPorts {
 		if denied.first <= port && port <= denied.last {
 			return refuse(504, "This data port is not allowed.", fmt.Sprintf("data port %d belongs to another service", port))
@@ -46,8 +52,10 @@ func (r *Rule) Endpoint(claimed netip.AddrPort, client netip.Addr) (netip.AddrPo
 		return netip.AddrPort{}, refuse(501, "The data address must be that of the control connection.",
 			fmt.Sprintf("client announced the foreign address %s", claimed.Addr()))
 	}
-	if err := DataPort(claimed.Port()); err != nil {
-		return netip.AddrPort{}, err
+	for _, check := range []func(uint16) error{DataPort, service} {
+		if err := check(claimed.Port()); err != nil {
+			return netip.AddrPort{}, err
+		}
 	}
 	return netip.AddrPortFrom(client, claimed.Port()), nil
 }
