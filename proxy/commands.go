@@ -48,7 +48,7 @@ func (s *session) recover(cmd ftp.Command, err error) error {
 	var refusal *policy.Refusal
 	switch {
 	case errors.As(err, &syntax):
-		return s.reject(syntax)
+		return s.reject(cmd.Verb, syntax)
 	case errors.As(err, &refusal):
 		s.refuse(cmd.Verb, refusal)
 		return nil
@@ -131,7 +131,7 @@ func (s *session) forward(x exchange, command []byte) error {
 }
 
 // reject answers a line that is no FTP.
-func (s *session) reject(e *ftp.SyntaxError) error {
+func (s *session) reject(verb string, e *ftp.SyntaxError) error {
 	s.mu.Lock()
 	s.errors++
 	tooMany := s.errors >= maxErrors
@@ -141,10 +141,10 @@ func (s *session) reject(e *ftp.SyntaxError) error {
 	case tooMany:
 		e = &ftp.SyntaxError{Code: 421, Say: "Too many errors.", Why: e.Why}
 	default:
-		s.refuse("", asRefusal(e))
+		s.refuse(verb, asRefusal(e))
 		return nil
 	}
-	s.logRefusal("", asRefusal(e))
+	s.logRefusal(verb, asRefusal(e))
 	last := ending{why: e.Why}
 	if e.Code != 0 {
 		last.say = string(trimLine(replyLine(asRefusal(e))))

@@ -68,7 +68,12 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 		ch.returnPort()
 		return nil, noDataConnection("%w", err)
 	}
-	ch.lease.OnEnd(ch.returnPort) // also when it expires, however long the session then idles
+	ch.lease.OnEnd(func() { // also when it expires, however long the session then idles
+		ch.returnPort()
+		if !ch.used() && !time.Now().Before(ch.lease.Hole().Expires) {
+			go s.logUnused(ch)
+		}
+	})
 	return ch, nil
 }
 

@@ -56,11 +56,11 @@ func (s *session) passiveReply(_ exchange, r *ftp.Reply) ([]byte, error) {
 		return r.Bytes(), nil
 	}
 	if r.Code != 227 {
-		return s.unusable(r, fmt.Errorf("PASV was answered with %d", r.Code))
+		return s.unusable(r, "PASV", fmt.Errorf("PASV was answered with %d", r.Code))
 	}
 	claimed, err := ftp.FindPassive(r.Text())
 	if err != nil {
-		return s.unusable(r, err)
+		return s.unusable(r, "PASV", err)
 	}
 	return s.expectClient(r, "PASV", claimed.Port(), func(ap netip.AddrPort) []byte { return ftp.AppendPassive(nil, ap) })
 }
@@ -77,11 +77,11 @@ func (s *session) extendedPassiveReply(x exchange, r *ftp.Reply) ([]byte, error)
 		return r.Bytes(), nil
 	}
 	if r.Code != 229 || x.arg == "ALL" {
-		return s.unusable(r, fmt.Errorf("EPSV %s was answered with %d", x.arg, r.Code))
+		return s.unusable(r, "EPSV", fmt.Errorf("EPSV %s was answered with %d", x.arg, r.Code))
 	}
 	port, err := ftp.FindExtendedPassive(r.Text())
 	if err != nil {
-		return s.unusable(r, err)
+		return s.unusable(r, "EPSV", err)
 	}
 	return s.expectClient(r, "EPSV", port, func(ap netip.AddrPort) []byte { return ftp.AppendExtendedPassive(nil, ap.Port()) })
 }
@@ -90,7 +90,7 @@ func (s *session) extendedPassiveReply(x exchange, r *ftp.Reply) ([]byte, error)
 // announces it; what cannot be opened becomes a 425 in the 227's place.
 func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render func(netip.AddrPort) []byte) ([]byte, error) {
 	if err := policy.DataPort(port); err != nil {
-		return s.unusable(r, err)
+		return s.unusable(r, verb, err)
 	}
 	ch, err := s.open(&s.clientLeg, &s.serverLeg, netip.AddrPortFrom(s.serverLeg.peer.Addr(), port), 0)
 	if err != nil {
@@ -107,13 +107,13 @@ func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render fu
 	s.mu.Unlock()
 	line := render(ch.announced)
 	s.log.Debug("data address announced", append(s.sessionField(), zap.String("verb", verb),
-		zap.String("said", quote(r)), zap.String("sent", ftp.Quote(trimLine(line))), zap.Stringer("pinhole", ch.lease.Hole()))...)
+		zap.String("said", fmt.Sprintf("%d %s", r.Code, ftp.Quote(r.Text()))), zap.String("sent", ftp.Quote(trimLine(line))), zap.Stringer("pinhole", ch.lease.Hole()))...)
 	return line, nil
 }
 
 // unusable replaces a passive reply that opens nothing (RFC 6384 §6).
-func (s *session) unusable(r *ftp.Reply, err error) ([]byte, error) {
+func (s *session) unusable(r *ftp.Reply, verb string, err error) ([]byte, error) {
 	refusal := &policy.Refusal{Code: 425, Say: "Can't open data connection.", Why: fmt.Sprintf("the server's %s is unusable: %v", quote(r), err)}
-	s.logRefusal("", refusal)
+	s.logRefusal(verb, refusal)
 	return replyLine(refusal), nil
 }

@@ -39,9 +39,12 @@ func (s *session) serverGone(err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		e := ending{why: "the server closed the connection"}
-		if s.clientEOF {
+		switch {
+		case s.farewell:
+			e.why = "QUIT"
+		case s.clientEOF:
 			e.why = "the client has gone"
-		} else if !s.farewell {
+		default:
 			e.say = "421 The server closed the connection."
 		}
 		s.endLocked(e)

@@ -190,7 +190,11 @@ func (g *Server) dial(s *session, a policy.Arrival) (net.Conn, error) {
 	defer cancel()
 	conn, err := s.settings.Network.Dial(ctx, s.serverLeg.peer, as)
 	if err != nil {
-		return nil, &policy.Refusal{Code: 421, Say: "The server cannot be reached, try again later.", Why: err.Error()}
+		why := err.Error()
+		if as.IsValid() && isTimeout(err) {
+			why += " (it was dialled with the client's own address: unless this router is the server's way back to the client, set preserve_client_address: false)"
+		}
+		return nil, &policy.Refusal{Code: 421, Say: "The server cannot be reached, try again later.", Why: why}
 	}
 	s.serverLeg.local = addrPort(conn.LocalAddr())
 	return conn, nil
@@ -211,7 +215,7 @@ func (g *Server) sameSegment(s *session, a policy.Arrival) bool {
 func (g *Server) turnAway(conn net.Conn, a policy.Arrival, rule string, err error) {
 	refusal := asRefusal(err)
 	g.Log.Info("refused",
-		zap.Stringer("client", a.Client), zap.Stringer("server", a.Dialled), zap.String("rule", rule),
+		zap.Stringer("client", a.Client), zap.Stringer("dialled", a.Dialled), zap.String("rule", rule),
 		zap.Int("code", refusal.Code), zap.String("why", refusal.Why))
 	conn.SetDeadline(time.Now().Add(lingerTime))
 	conn.Write(replyLine(refusal))

@@ -16,7 +16,7 @@ func checkCommand() *cobra.Command {
 		Short: "Read and check the configuration, change nothing",
 		Long: `Reads the configuration as run would and stops where the machine would change.
 Every finding names file, line, key, value and cure. Exit code 2 if there is any.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, warnings, err := configs.Load(path)
 			if err != nil {
@@ -26,7 +26,7 @@ Every finding names file, line, key, value and cure. Exit code 2 if there is any
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 			}
 			if !print {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: good, %d rules\n", path, len(config.Rules))
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: good, rules: %d\n", path, len(config.Rules))
 				return err
 			}
 			effective, err := config.YAML()

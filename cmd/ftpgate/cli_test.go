@@ -57,7 +57,7 @@ func TestCommandLine(t *testing.T) {
 		code           int
 		stdout, stderr []string
 	}{
-		"check":                {[]string{"check", "--config", good}, 0, []string{"good, 3 rules"}, nil},
+		"check":                {[]string{"check", "--config", good}, 0, []string{"good, rules: 3"}, nil},
 		"check --print":        {[]string{"check", "--config", good, "--print"}, 0, []string{"pinhole_timeout: 60s", "preserve_client_address"}, nil},
 		"check, bad":           {[]string{"check", "--config", bad}, 2, nil, []string{bad + ":3: rules[0].direction: \"outwards\"", bad + ":4: ", "name"}},
 		"check, warning":       {[]string{"check", "--config", warned}, 0, []string{"good"}, []string{"warning: " + warned + ":3", "tls.client"}},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/ftpgate/ftpgate/configs"
 	"github.com/ftpgate/ftpgate/firewall"
@@ -92,7 +93,10 @@ func (g *gateway) takeBack() error {
 func (g *gateway) claim(context.Context) error {
 	held, err := net.Listen("unix", instance)
 	if err != nil {
-		return fmt.Errorf("another ftpgate runs in this network namespace; stop it first (%w)", err)
+		if errors.Is(err, unix.EADDRINUSE) {
+			return errors.New("another ftpgate runs in this network namespace; stop it first")
+		}
+		return fmt.Errorf("claiming this network namespace: %w", err)
 	}
 	g.later("releasing the instance", held.Close)
 	return nil

@@ -41,6 +41,7 @@ func main() {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(runCommand(), checkCommand(), versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.Version = versionText()
 	cmd, err := root.ExecuteC()
 	if err != nil {
 		os.Exit(report(cmd, err))
@@ -67,6 +68,14 @@ func report(cmd *cobra.Command, err error) int {
 type runError struct{ error }
 
 func (e runError) Unwrap() error { return e.error }
+
+// noArguments says what people mean who give a file as an argument.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%q is too much; name the configuration with --config", args[0])}
+}
 
 func configFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration file")

@@ -25,7 +25,7 @@ func runCommand() *cobra.Command {
 host. Data connections that run go on in the kernel. SIGHUP reads the
 configuration again: running sessions keep their rule, and a bad file leaves
 the old configuration in force.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), path) },
 	}
 	configFlag(cmd, &path)
@@ -53,6 +53,9 @@ func run(ctx context.Context, path string) error {
 	defer log.Sync()
 	warn(log, warnings)
 
+	if err := privileged(); err != nil {
+		return runError{err}
+	}
 	g, err := start(ctx, config, log)
 	switch {
 	case errors.Is(err, errStopped):
@@ -61,8 +64,10 @@ func run(ctx context.Context, path string) error {
 	case err != nil:
 		return runError{err}
 	}
+	warnOfHost(log, config, g.ipv6)
 	log.Info("ready", zap.String("version", versionText()), zap.Int("rules", len(config.Rules)),
-		zap.Strings("lan", config.Interfaces.LAN), zap.Strings("wan", config.Interfaces.WAN), zap.Bool("ipv6", g.ipv6))
+		zap.Strings("lan", config.Interfaces.LAN), zap.Strings("wan", config.Interfaces.WAN), zap.Bool("ipv6", g.ipv6),
+		zap.Uint16("listen_port", config.ListenPort), zap.Stringer("data_ports", config.DataPorts))
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
 	for {
@@ -94,6 +99,7 @@ func reread(ctx context.Context, g *gateway, path string, level zap.AtomicLevel)
 		return
 	}
 	level.SetLevel(levelOf(config.Log))
+	warnOfHost(g.log, config, g.ipv6)
 	g.log.Info("configuration reloaded, running sessions keep their rule", zap.Int("rules", len(config.Rules)))
 }
 

@@ -95,10 +95,10 @@ type Users struct{ Allow, Deny []string }
 // Admit returns a Refusal (530) for a user who may not log in here.
 func (u Users) Admit(user string) error {
 	if matches(fold(u.Deny), strings.ToLower(user)) {
-		return refuse(530, "This user may not log in here.", "user is in users.deny")
+		return refuse(530, "This user may not log in here.", fmt.Sprintf("user %q is in users.deny", user))
 	}
 	if len(u.Allow) > 0 && !matches(u.Allow, user) {
-		return refuse(530, "This user may not log in here.", "user is not in users.allow")
+		return refuse(530, "This user may not log in here.", fmt.Sprintf("user %q is not in users.allow", user))
 	}
 	return nil
 }
