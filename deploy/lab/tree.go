@@ -21,12 +21,12 @@ func (p *Process) descendants() []descendant {
 		return nil
 	}
 	var all []descendant
-	for todo := []int{p.PID()}; len(todo) > 0; todo = todo[1:] {
+	for left := []int{p.PID()}; len(left) > 0; left = left[1:] {
 		// Threads have children of their own; single-threaded servers are those that fork.
-		list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", todo[0], todo[0]))
+		list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", left[0], left[0]))
 		for field := range strings.FieldsSeq(string(list)) {
 			if pid, err := strconv.Atoi(field); err == nil {
-				todo = append(todo, pid)
+				left = append(left, pid)
 				all = append(all, descendant{pid, startTime(pid)})
 			}
 		}
