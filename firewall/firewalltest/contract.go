@@ -50,6 +50,7 @@ func Run(t *testing.T, c Config) {
 			}{
 				{"Pinholes", pinholes},
 				{"Translation", translation},
+				{"Alike", alike},
 				{"OneConnection", oneConnection},
 				{"Batch", batch},
 				{"BadHole", badHole},

@@ -61,6 +61,19 @@ func translation(s *subject) {
 	s.refused("a second connection to a translated pinhole", client(0), public)
 }
 
+// alike: a client may ask for the same connection in two sessions; it is admitted as often, and no oftener.
+func alike(s *subject) {
+	b := s.installed()
+	e := s.listen(s.server, s.serverAddr(), 4001)
+	client := port(s.clientAddr(), 0)
+	holes := []firewall.Hole{s.hole(e.addr), s.hole(e.addr)}
+	s.open(b, holes...)
+	s.admitted(client, e.addr, e, client)
+	s.admitted(client, e.addr, e, client)
+	s.refused("a third connection", client, e.addr)
+	s.quiet(b, holes...)
+}
+
 // oneConnection: a pinhole stays spent whatever is done to others.
 func oneConnection(s *subject) {
 	b := s.installed()

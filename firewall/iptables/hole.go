@@ -60,7 +60,8 @@ func concerns(h firewall.Hole, chain string) bool {
 }
 
 // gate matches in the order in which the conditions stand, and the bucket, which is empty after the first packet,
-// stands last: a packet that anything else refuses does not spend the pinhole.
+// stands last: a packet that anything else refuses does not spend the pinhole, nor one that another pinhole for the same
+// connection has admitted already.
 func gate(h firewall.Hole, m marks, run, name string) spec {
 	var b strings.Builder
 	fmt.Fprintf(&b, "-i %s -s %s -d %s -p tcp --syn", h.Interface, h.Source, h.Destination.Addr())
@@ -68,7 +69,7 @@ func gate(h firewall.Hole, m marks, run, name string) spec {
 		fmt.Fprintf(&b, " --sport %d", h.SourcePort)
 	}
 	end := stop(h).Format(stopLayout)
-	fmt.Fprintf(&b, " --dport %d -m time --datestop %s", h.Destination.Port(), end)
+	fmt.Fprintf(&b, " --dport %d -m connmark ! --mark %s -m time --datestop %s", h.Destination.Port(), m.pinhole, end)
 	fmt.Fprintf(&b, " -m hashlimit --hashlimit-upto 1/day --hashlimit-burst 1 --hashlimit-name %s-%s-%d", owned, run, h.ID)
 	fmt.Fprintf(&b, " --hashlimit-htable-size 1 --hashlimit-htable-max 8")
 	fmt.Fprintf(&b, " --hashlimit-htable-expire %d --hashlimit-htable-gcinterval %d", bucketLife, bucketSweep)
