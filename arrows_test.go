@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"nat":                   {},
 	"firewall":              {},
 	"firewall/iptables":     {"firewall"},
+	"firewall/nftables":     {"firewall", "firewall/iptables"},
 	"firewall/firewalltest": {"firewall"},
 	"cmd/ftpgate-demo":      {"deploy/lab", "deploy/lab/dialogue", "deploy/lab/peers"},
 	"deploy/lab":            {},

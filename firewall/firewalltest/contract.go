@@ -17,8 +17,10 @@ import (
 type Config struct {
 	// Backend makes the backend; it is called on a thread in the namespace of the router.
 	Backend func() (firewall.Backend, error)
-	// IPTables is the program by which the host's own rules are written: iptables-nft or iptables-legacy.
-	IPTables string
+	// Host is what the host's own rules are written by: iptables-nft, iptables-legacy, or nft.
+	Host string
+	// Damages, if not nil, are commands by which another program could spoil what the backend has of its own.
+	Damages func(four bool) []string
 
 	name string // of the test that called Run
 }
@@ -50,8 +52,10 @@ func Run(t *testing.T, c Config) {
 			}{
 				{"Pinholes", pinholes},
 				{"Translation", translation},
+				{"HostTranslates", hostTranslates},
 				{"Alike", alike},
 				{"OneConnection", oneConnection},
+				{"AtOnce", atOnce},
 				{"Batch", batch},
 				{"BadHole", badHole},
 				{"Expiry", expiry},
@@ -68,7 +72,7 @@ func Run(t *testing.T, c Config) {
 			} {
 				t.Run(test.name, func(t *testing.T) {
 					t.Parallel()
-					test.run(&subject{lab: newLab(t, c.IPTables, four), config: c})
+					test.run(&subject{lab: newLab(t, c.Host, four), config: c})
 				})
 			}
 		})
@@ -130,7 +134,7 @@ func (s *subject) frame() firewall.Frame {
 // installed is a backend with its frame on a host that denies everything.
 func (s *subject) installed() firewall.Backend {
 	s.Helper()
-	s.deny()
+	s.rules.deny()
 	b := s.backend()
 	s.must("installing", b.Install(s.frame()))
 	return b

@@ -47,7 +47,7 @@ func victim(t *testing.T, c Config) {
 
 // kill: a daemon that is killed leaves rules that end by themselves, in time, though nobody removes them.
 func kill(s *subject) {
-	s.deny()
+	s.rules.deny()
 	e := s.listen(s.server, s.serverAddr(), 4001)
 	late := s.listen(s.server, s.serverAddr(), 4002)
 	client := port(s.clientAddr(), 0)
@@ -59,7 +59,7 @@ func kill(s *subject) {
 	s.admitted(client, e.addr, e, client)
 	time.Sleep(time.Until(end.Add(time.Second)))
 	s.refused("after the end of a killed daemon's pinhole", client, late.addr)
-	if !ours(s.output("reading the rules", s.program("-save"))) {
+	if !ours(s.rules.text()) {
 		s.Error("the rules are gone, so that nothing was shown")
 	}
 }

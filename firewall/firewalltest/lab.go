@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -29,7 +28,7 @@ const (
 // takes away with the last handle, however the test ends.
 type lab struct {
 	*testing.T
-	iptables               string // "iptables-nft": the host's rules are written by it
+	rules                  hostRules
 	four                   bool
 	client, router, server netns.NsHandle
 }
@@ -49,12 +48,13 @@ func (l *lab) wanAddr() netip.Addr      { return l.addr(2, 1) }
 func (l *lab) wanOther() netip.Addr     { return l.addr(2, 9) }
 func (l *lab) serverAddr() netip.Addr   { return l.addr(2, 2) }
 
-func newLab(t *testing.T, iptables string, four bool) *lab {
+func newLab(t *testing.T, host string, four bool) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("tests with the tag kernel make network namespaces: run them as root")
 	}
-	l := &lab{T: t, iptables: iptables, four: four}
+	l := &lab{T: t, four: four}
+	l.rules = l.hostOf(host)
 	for _, ns := range []*netns.NsHandle{&l.client, &l.router, &l.server} {
 		*ns = newNamespace(t)
 		t.Cleanup(func() { ns.Close() })
@@ -180,21 +180,6 @@ func (l *lab) sysctl(key, value string) {
 	l.in(l.router, key, func() error { return os.WriteFile("/proc/sys/"+key, []byte(value), 0) })
 }
 
-// program is the name of a program of the host's iptables for the family of the lab: program("-save").
-func (l *lab) program(suffix string) string {
-	name := l.iptables
-	if !l.four {
-		name = strings.Replace(name, "iptables", "ip6tables", 1)
-	}
-	return name + suffix
-}
-
-// host writes a rule as the administrator of the router does.
-func (l *lab) host(args string) {
-	l.Helper()
-	l.output(args, l.program(""), append([]string{"-w", "5"}, strings.Fields(args)...)...)
-}
-
 func (l *lab) output(what, program string, args ...string) string {
 	l.Helper()
 	var out []byte
@@ -207,15 +192,4 @@ func (l *lab) output(what, program string, args ...string) string {
 		return err
 	})
 	return string(out)
-}
-
-// deny is the host of the issue: nothing passes, the LAN is masqueraded.
-func (l *lab) deny() {
-	l.Helper()
-	l.host("-P FORWARD DROP")
-	l.host("-P INPUT DROP")
-	if !l.four {
-		l.host("-A INPUT -p icmpv6 -j ACCEPT") // neighbour discovery, which IPv4 has beside IP
-	}
-	l.host("-t nat -A POSTROUTING -o " + wan + " -j MASQUERADE")
 }

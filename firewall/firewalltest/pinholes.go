@@ -61,45 +61,6 @@ func translation(s *subject) {
 	s.refused("a second connection to a translated pinhole", client(0), public)
 }
 
-// alike: a client may ask for the same connection in two sessions; it is admitted as often, and no oftener.
-func alike(s *subject) {
-	b := s.installed()
-	e := s.listen(s.server, s.serverAddr(), 4001)
-	client := port(s.clientAddr(), 0)
-	holes := []firewall.Hole{s.hole(e.addr), s.hole(e.addr)}
-	s.open(b, holes...)
-	s.admitted(client, e.addr, e, client)
-	s.admitted(client, e.addr, e, client)
-	s.refused("a third connection", client, e.addr)
-	s.quiet(b, holes...)
-}
-
-// oneConnection: a pinhole stays spent whatever is done to others.
-func oneConnection(s *subject) {
-	b := s.installed()
-	e := s.listen(s.server, s.serverAddr(), 4001)
-	client := port(s.clientAddr(), 0)
-	h := s.hole(e.addr)
-	s.open(b, h)
-	s.admitted(client, e.addr, e, client)
-	s.refused("a second connection", client, e.addr)
-
-	others := []firewall.Hole{s.hole(port(s.serverAddr(), 4005)), s.hole(port(s.serverAddr(), 4006))}
-	s.open(b, others...)
-	s.refused("a second connection after another pinhole was opened", client, e.addr)
-	s.shut(b, others[0])
-	s.refused("a second connection after another pinhole was shut", client, e.addr)
-	s.quiet(b, h, others[1])
-	s.must("installing again", b.Install(s.frame()))
-	s.refused("a second connection after another Install", client, e.addr)
-
-	again := s.hole(e.addr)
-	s.must("replacing", b.Apply([]firewall.Hole{again}, []firewall.Hole{h}))
-	s.admitted(client, e.addr, e, client)
-	s.refused("a second connection to the second pinhole", client, e.addr)
-	s.quiet(b, again, others[1])
-}
-
 // batch: many in one transaction, and the removal of most of them.
 func batch(s *subject) {
 	const many = 300
@@ -158,8 +119,10 @@ func expiry(s *subject) {
 
 // established: a connection that has begun outlives its pinhole and the backend, given the rule that such hosts have.
 func established(s *subject) {
-	s.host("-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT")
-	b := s.installed()
+	s.rules.deny()
+	s.rules.admitEstablished()
+	b := s.backend()
+	s.must("installing", b.Install(s.frame()))
 	e := s.listen(s.server, s.serverAddr(), 4001)
 	client := port(s.clientAddr(), 0)
 	public := port(s.wanAddr(), 50001)
@@ -214,14 +177,14 @@ func reframe(s *subject) {
 	s.must("installing the first frame", b.Install(s.frame()))
 	s.admitted(client, e.addr, e, client)
 	s.must("removing", b.Remove())
-	if left := s.output("looking for our rules", s.program("-save")); ours(left) {
+	if left := s.snapshot(); ours(left) {
 		s.Errorf("left behind:\n%s", left)
 	}
 }
 
 // anyOrder: calls that come twice or too early do no harm.
 func anyOrder(s *subject) {
-	s.deny()
+	s.rules.deny()
 	b := s.backend()
 	s.must("removing before installing", b.Remove())
 	if err := b.Apply([]firewall.Hole{s.hole(port(s.serverAddr(), 4001))}, nil); err == nil {
@@ -241,6 +204,23 @@ func anyOrder(s *subject) {
 	s.admitted(client, e.addr, e, client)
 	s.must("removing", b.Remove())
 	if s.Failed() {
-		s.Log(fmt.Sprint(s.output("reading the rules", s.program("-save"))))
+		s.Log(fmt.Sprint(s.rules.text()))
 	}
+}
+
+// hostTranslates: the host leads every connection elsewhere and masquerades; what a pinhole admits is ours alone.
+func hostTranslates(s *subject) {
+	s.rules.deny()
+	s.rules.misdirect(s.addr(2, 77))
+	b := s.backend()
+	s.must("installing", b.Install(s.frame()))
+	e := s.listen(s.server, s.serverAddr(), 4001)
+	client := port(s.clientAddr(), 0)
+	s.refused("without a pinhole", client, e.addr)
+	s.open(b, s.hole(e.addr))
+	s.admitted(client, e.addr, e, client)
+	public := port(s.lanAddr(), 50001)
+	s.open(b, s.hole(public, func(h *firewall.Hole) { h.Target, h.SourceAs = e.addr, s.wanOther() }))
+	s.admitted(client, public, e, port(s.wanOther(), 0))
+	s.refused("a second connection", client, public)
 }

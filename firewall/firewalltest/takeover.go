@@ -4,6 +4,7 @@ package firewalltest
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -12,12 +13,14 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ftpgate/ftpgate/firewall"
 )
 
 // takeover: control connections come to the transparent listener, and replies to a socket with a client's address come
 // back, through an INPUT chain that denies everything.
 func takeover(s *subject) {
-	s.installed()
+	b := s.installed()
 	s.policyRouting()
 	loopback := "[::1]"
 	if s.four {
@@ -44,6 +47,16 @@ func takeover(s *subject) {
 	}
 	s.refused("the router's own address is not taken over", client, port(s.lanAddr(), 21))
 	s.refused("the listener is not reached directly", client, port(s.lanAddr(), listenPort))
+
+	former := s.frame()
+	former.Takeovers[0].Scope = firewall.Established
+	s.must("taking established connections only", b.Install(former))
+	go io.Copy(taken, taken)
+	s.alive(conn)
+	s.refused("a new connection to what was taken over under a former frame", client, ftp.addr)
+	s.quiet(b)
+	s.must("installing the first frame again", b.Install(s.frame()))
+	s.alive(conn)
 
 	var toServer net.Conn
 	s.in(s.router, "dialling the server with the client's address", func() (err error) {

@@ -13,13 +13,8 @@ import (
 
 // noTrace: the host has rules of its own in all tables, and has them still.
 func noTrace(s *subject) {
-	s.deny()
-	s.host("-N FRIEND")
-	s.host("-A FORWARD -i " + lan + " -m comment --comment a\"quoted -j FRIEND")
-	s.host("-A FRIEND -p tcp --dport 80 -j ACCEPT")
-	s.host("-t mangle -A PREROUTING -p tcp --dport 22 -j MARK --set-mark 3")
-	s.host("-t nat -A PREROUTING -p tcp --dport 8080 -j REDIRECT --to-ports 80")
-	s.host("-t raw -A PREROUTING -p udp --dport 9 -j DROP")
+	s.rules.deny()
+	s.rules.furnish()
 	s.leavesNothing()
 }
 
@@ -42,8 +37,8 @@ func (s *subject) leavesNothing() {
 
 // crash: a backend that was killed leaves rules; the next one removes them, whoever made the chains they hang in.
 func crash(s *subject) {
-	s.deny()
-	s.host("-t nat -A PREROUTING -p tcp --dport 8080 -j REDIRECT --to-ports 80")
+	s.rules.deny()
+	s.rules.furnish()
 	before := s.snapshot()
 	e := s.listen(s.server, s.serverAddr(), 4001)
 	client := port(s.clientAddr(), 0)
@@ -66,26 +61,11 @@ func crash(s *subject) {
 
 func ours(save string) bool { return strings.Contains(strings.ToLower(save), "ftpgate") }
 
-// snapshot is all rules of the host, without counters and dates, and the tables and chains that nf_tables has. Of
-// iptables-legacy empty tables are left out: it cannot unmake them.
+// snapshot is all rules of the host, without counters and dates, and the tables and chains that nf_tables has.
 func (s *subject) snapshot() string {
 	s.Helper()
 	var b strings.Builder
-	table := ""
-	for line := range strings.Lines(s.output("reading the rules", s.program("-save"))) {
-		line = strings.TrimSpace(line)
-		switch {
-		case strings.HasPrefix(line, "*"):
-			table = line
-		case strings.HasPrefix(line, ":"):
-			chain, _, _ := strings.Cut(line, " [")
-			if !strings.HasSuffix(chain, " ACCEPT") {
-				b.WriteString(table + " " + chain + "\n")
-			}
-		case strings.HasPrefix(line, "-A"):
-			b.WriteString(table + " " + line + "\n")
-		}
-	}
+	b.WriteString(s.rules.snapshot())
 	s.in(s.router, "listing nf_tables", func() error {
 		conn, err := nftables.New()
 		if err != nil {

@@ -63,8 +63,8 @@ func (b *Backend) Install(f firewall.Frame) error {
 		return err
 	}
 	if !b.families[0].installed() && !b.families[1].installed() {
-		if err := b.sweep(); err != nil {
-			return fmt.Errorf("removing leftovers: %w", err)
+		if err := sweep(b.suites); err != nil {
+			return err
 		}
 	}
 	for _, fam := range b.families {
@@ -73,25 +73,6 @@ func (b *Backend) Install(f firewall.Frame) error {
 		}
 	}
 	return nil
-}
-
-// sweep removes what an earlier run has left, in both variants and families. It makes no table: iptables-legacy is run
-// only where the namespace has legacy tables.
-func (b *Backend) sweep() error {
-	var errs []error
-	for _, v := range []Variant{NFT, Legacy} {
-		s, ok := b.suites[v]
-		for _, is4 := range []bool{true, false} {
-			t := s.family(is4)
-			if !ok || t.save == "" || v == Legacy && !legacyInUse(is4) {
-				continue
-			}
-			if err := newFamily(is4, v, t, "").remove(); err != nil {
-				errs = append(errs, fmt.Errorf("iptables-%s: %w", v, err))
-			}
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Apply implements firewall.Backend. Each family is one transaction; if the second fails, the first is undone.

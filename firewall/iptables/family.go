@@ -26,6 +26,7 @@ type family struct {
 	variant Variant
 	tools   tools
 	run     string // this run's name, in the names of kernel buckets
+	static  func(f firewall.Frame, is4 bool) []table
 
 	ipt    *goiptables.IPTables // nil until needed
 	marks  marks
@@ -43,7 +44,7 @@ type made struct {
 }
 
 func newFamily(is4 bool, v Variant, t tools, run string) *family {
-	return &family{is4: is4, variant: v, tools: t, run: run,
+	return &family{is4: is4, variant: v, tools: t, run: run, static: static,
 		holes: map[uint64]firewall.Hole{}, made: map[string]*made{}}
 }
 

@@ -3,6 +3,7 @@ package iptables
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ftpgate/ftpgate/firewall"
@@ -27,7 +28,7 @@ func (f *family) install(frame firewall.Frame) error {
 
 // create builds the chains complete and hooks them last, the take-over last of all.
 func (f *family) create(frame firewall.Frame) error {
-	tables := static(frame, f.is4)
+	tables := f.static(frame, f.is4)
 	f.marks = marksOf(frame)
 	for _, t := range tables {
 		if err := f.build(t); err != nil {
@@ -35,8 +36,10 @@ func (f *family) create(frame firewall.Frame) error {
 		}
 	}
 	f.tables = tables
-	if err := f.rehearse(); err != nil {
-		return f.diagnose(err)
+	if slices.ContainsFunc(tables, func(t table) bool { return t.name == "nat" }) {
+		if err := f.rehearse(); err != nil {
+			return f.diagnose(err)
+		}
 	}
 	for _, t := range tables {
 		for _, j := range t.jumps {
@@ -143,7 +146,7 @@ func (f *family) rehearse() error {
 // replace exchanges the static part, table by table, each in one transaction, and keeps the pinholes.
 func (f *family) replace(frame firewall.Frame) error {
 	former := f.marks
-	tables := static(frame, f.is4)
+	tables := f.static(frame, f.is4)
 	f.marks = marksOf(frame)
 	for _, t := range tables {
 		if err := f.fill(t); err != nil {

@@ -14,8 +14,8 @@ func TestContract(t *testing.T) {
 	for _, v := range []iptables.Variant{iptables.NFT, iptables.Legacy} {
 		t.Run(string(v), func(t *testing.T) {
 			firewalltest.Run(t, firewalltest.Config{
-				Backend:  func() (firewall.Backend, error) { return iptables.New(iptables.Options{Variant: v}) },
-				IPTables: "iptables-" + string(v),
+				Backend: func() (firewall.Backend, error) { return iptables.New(iptables.Options{Variant: v}) },
+				Host:    "iptables-" + string(v),
 			})
 		})
 	}

@@ -12,6 +12,37 @@ import (
 // removal is the order in which tables are left: nothing is taken over any more, then the rest.
 var removal = [...]string{"mangle", "filter", "nat"}
 
+// Clean removes what any run of the backend has left, and nothing else. A host without iptables is clean.
+func Clean() error {
+	found, _, err := host{locate, legacyInUse}.suites()
+	if errors.Is(err, ErrNoProgram) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return sweep(found)
+}
+
+// sweep removes what an earlier run has left, in both variants and families. It makes no table: iptables-legacy is run
+// only where the namespace has legacy tables.
+func sweep(found map[Variant]suite) error {
+	var errs []error
+	for _, v := range []Variant{NFT, Legacy} {
+		s, ok := found[v]
+		for _, is4 := range []bool{true, false} {
+			t := s.family(is4)
+			if !ok || t.save == "" || v == Legacy && !legacyInUse(is4) {
+				continue
+			}
+			if err := newFamily(is4, v, t, "").remove(); err != nil {
+				errs = append(errs, fmt.Errorf("removing leftovers from iptables-%s: %w", v, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // remove takes everything of ours out of the family, whichever run put it there, and goes by what the host has rather
 // than by what we remember. A failure in one table does not keep the others.
 func (f *family) remove() error {

@@ -1,0 +1,162 @@
+//go:build kernel
+
+package nftables_test
+
+import (
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ftpgate/ftpgate/firewall"
+	"github.com/ftpgate/ftpgate/firewall/iptables"
+	"github.com/ftpgate/ftpgate/firewall/nftables"
+)
+
+// TestProbe changes nothing, and finds what Install would find.
+func TestProbe(t *testing.T) {
+	inNamespace(t, func() {
+		must(t, nftables.Probe(testFrame()))
+		if left := sh(t, "nft list ruleset"); left != "" {
+			t.Errorf("Probe left:\n%s", left)
+		}
+		crashed := backend(t)
+		must(t, crashed.Install(testFrame()))
+		before := sh(t, "nft -a list ruleset")
+		must(t, nftables.Probe(testFrame()))
+		if after := sh(t, "nft -a list ruleset"); after != before {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	})
+}
+
+// TestPlaceOfLines: before what may drop, behind what only changes packets, and not where nothing is dropped.
+func TestPlaceOfLines(t *testing.T) {
+	const host = `
+table inet a {
+	map fates { type inet_service : verdict; }
+	chain deep { tcp dport 1 reject; }
+	chain harmless { tcp flags syn tcp option maxseg size set rt mtu; accept; }
+	chain clamps { type filter hook forward priority mangle; tcp flags syn tcp option maxseg size set rt mtu; jump harmless; }
+	chain drops { type filter hook forward priority filter; policy drop; tcp flags syn tcp option maxseg size set rt mtu; }
+	chain jumps { type filter hook forward priority 1; counter; jump harmless; jump deep; accept; }
+	chain asks { type filter hook input priority filter; iif lo accept; tcp dport vmap @fates; }
+	chain sends { type filter hook output priority filter; policy drop; }
+}
+table ip filter { chain in { type filter hook input priority 5; policy accept; udp dport 9 drop; }; }
+table ip6 filter { chain in { type filter hook input priority 5; policy accept; udp dport 9 drop; }; }
+`
+	const data = `ct mark 0x47000000/8 accept comment "ftpgate: data connections"`
+	const taken = `meta mark 0x46000000/8 accept comment "ftpgate: control connections taken over"`
+	replies := func(family string) string {
+		return family + `tcp sport { 21, 2100 } ct state established accept comment "ftpgate: replies of FTP servers"`
+	}
+	inNamespace(t, func() {
+		sh(t, "nft -f - <<'END'\n"+host+"\nEND")
+		b, f := backend(t), testFrame()
+		f.IPv6 = false
+		must(t, b.Install(f))
+		for chain, want := range map[string][]string{
+			"inet a clamps": {"tcp flags syn tcp option maxseg size set rt mtu", "jump harmless"},
+			"inet a drops":  {"tcp flags syn tcp option maxseg size set rt mtu", data},
+			"inet a jumps":  {"counter", "jump harmless", data, "jump deep", "accept"},
+			"inet a asks":   {`iif "lo" accept`, taken, data, replies("meta nfproto ipv4 "), "tcp dport vmap @fates"},
+			"inet a sends":  nil,
+			"ip filter in":  {taken, data, replies(""), "udp dport 9 drop"},
+			"ip6 filter in": {"udp dport 9 drop"}, // a family that is not touched
+		} {
+			if is := rulesOf(t, chain); strings.Join(is, "\n") != strings.Join(want, "\n") {
+				t.Errorf("chain %s:\n%s\nwant:\n%s", chain, strings.Join(is, "\n"), strings.Join(want, "\n"))
+			}
+		}
+		must(t, b.Remove())
+		if left := sh(t, "nft list ruleset"); strings.Contains(left, "ftpgate") {
+			t.Errorf("left:\n%s", left)
+		}
+	})
+}
+
+// rulesOf are the rules of a chain as nft shows them, without counters.
+func rulesOf(t *testing.T, chain string) (rules []string) {
+	t.Helper()
+	for line := range strings.Lines(sh(t, "nft -s list chain "+chain)) {
+		line = strings.TrimSpace(line)
+		if line != "}" && !strings.HasSuffix(line, "{") && !strings.HasPrefix(line, "type ") {
+			rules = append(rules, line)
+		}
+	}
+	return rules
+}
+
+// TestOwnedTable: what nobody else may change is said, by Install and before.
+func TestOwnedTable(t *testing.T) {
+	inNamespace(t, func() {
+		own(t, "policy drop;")
+		before := sh(t, "nft list ruleset")
+		b := backend(t)
+		for _, err := range []error{nftables.Probe(testFrame()), b.Install(testFrame())} {
+			if !errors.Is(err, nftables.ErrOwned) || !strings.Contains(err.Error(), "chain forward of table inet firewalld") {
+				t.Errorf("with a table that is owned: %v", err)
+			}
+		}
+		must(t, b.Remove())
+		if after := sh(t, "nft list ruleset"); after != before {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	})
+}
+
+// TestOwnedHarmless: an owned table that drops nothing is in nobody's way.
+func TestOwnedHarmless(t *testing.T) {
+	inNamespace(t, func() {
+		own(t, "policy accept; counter;")
+		b := backend(t)
+		must(t, b.Install(testFrame()))
+		must(t, b.Remove())
+	})
+}
+
+// own makes a table as newer versions of firewalld do: it belongs to the process that made it, while that runs.
+func own(t *testing.T, forward string) {
+	t.Helper()
+	nft := exec.Command("nft", "-i")
+	in, err := nft.StdinPipe()
+	must(t, err)
+	must(t, nft.Start())
+	t.Cleanup(func() {
+		in.Close()
+		nft.Wait()
+	})
+	_, err = io.WriteString(in, "table inet firewalld { flags owner; chain forward { type filter hook forward priority 10; "+forward+" }; }\n")
+	must(t, err)
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(sh(t, "nft list tables"), "firewalld"); {
+		if time.Now().After(end) {
+			t.Fatal("nft made no table")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestLeftovers, of the iptables backend and our own: the daemon was killed, and another backend is chosen.
+func TestLeftovers(t *testing.T) {
+	inNamespace(t, func() {
+		sh(t, "iptables-nft -P FORWARD DROP; nft 'table inet host { chain f { type filter hook forward priority 0; policy drop; }; }'")
+		before := sh(t, "nft list ruleset")
+		crashed, err := iptables.New(iptables.Options{Variant: iptables.NFT})
+		must(t, err)
+		must(t, crashed.Install(testFrame()))
+		b := backend(t)
+		must(t, b.Install(testFrame()))
+		if left := sh(t, "iptables-nft-save -t nat"); strings.Contains(left, "FTPGATE") {
+			t.Errorf("left of iptables:\n%s", left)
+		}
+		must(t, b.Apply([]firewall.Hole{testHole(1)}, nil))
+		must(t, nftables.Clean())
+		must(t, iptables.Clean())
+		if after := sh(t, "nft list ruleset"); after != before {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	})
+}
