@@ -10,6 +10,7 @@ import (
 func (c *Config) check(root value) {
 	c.checkSides(root.child("interfaces"))
 	c.checkPorts(root)
+	c.checkVariant(root.child("firewall"))
 	items := root.child("rules").items()
 	if len(items) != len(c.Rules) {
 		return // the list itself is wrong
@@ -54,6 +55,14 @@ func (c *Config) checkPorts(root value) {
 				ports.fail(fmt.Sprintf("the control port %d is among the data ports: data would be taken for commands", port), choose)
 			}
 		}
+	}
+}
+
+// checkVariant refuses a variant of iptables for another backend.
+func (c *Config) checkVariant(firewall value) {
+	if v := firewall.child("iptables"); v.sound() && firewall.child("backend").sound() &&
+		c.Firewall.IPTables != IPTablesAuto && c.Firewall.Backend == BackendNFTables {
+		v.fail("a variant of iptables, but firewall.backend is nftables", "remove it, or write backend: iptables")
 	}
 }
 

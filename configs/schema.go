@@ -34,7 +34,7 @@ func (c *Config) fields() []field {
 		{key: "advertise", kind: advertise(&c.Advertise)},
 		{key: "firewall", kind: group(
 			field{key: "backend", kind: choice(&c.Firewall.Backend, "a backend",
-				[]Backend{BackendAuto, BackendIPTables}, "nftables")},
+				[]Backend{BackendAuto, BackendNFTables, BackendIPTables})},
 			field{key: "iptables", kind: choice(&c.Firewall.IPTables, "a variant of iptables",
 				[]IPTables{IPTablesAuto, IPTablesNFT, IPTablesLegacy})},
 			field{key: "pinhole_timeout", kind: duration(&c.Firewall.PinholeTimeout, longestPinhole)},

@@ -18,7 +18,8 @@ const (
 type Backend string
 
 const (
-	BackendAuto     Backend = "auto"
+	BackendAuto     Backend = "auto" // nftables where kernel and host allow it, else iptables
+	BackendNFTables Backend = "nftables"
 	BackendIPTables Backend = "iptables"
 )
 

@@ -77,8 +77,9 @@ func TestPorts(t *testing.T) {
 func TestWords(t *testing.T) {
 	const later = "comes with a later version of ftpgate; "
 	checkFindings(t, []findingCase{
-		{"backend", in("firewall: {backend: pf}"), []string{`f.yaml:4: firewall.backend: "pf": not a backend; write auto or iptables`}},
-		{"backend later", in("firewall: {backend: nftables}"), []string{`f.yaml:4: firewall.backend: "nftables": ` + later + "write auto or iptables"}},
+		{"backend", in("firewall: {backend: pf}"), []string{`f.yaml:4: firewall.backend: "pf": not a backend; write auto, nftables or iptables`}},
+		{"variant for another backend", in("firewall: {backend: nftables, iptables: nft}"), []string{
+			`f.yaml:4: firewall.iptables: "nft": a variant of iptables, but firewall.backend is nftables; remove it, or write backend: iptables`}},
 		{"iptables", in("firewall: {iptables: nftables}"), []string{
 			`f.yaml:4: firewall.iptables: "nftables": not a variant of iptables; write auto, nft or legacy`}},
 		{"path later", inRule("data: {path: relay}"), []string{`f.yaml:6: rules[0].data.path: "relay": ` + later + "write auto or kernel"}},

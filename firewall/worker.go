@@ -207,19 +207,20 @@ func (w *worker) verify() (repaired bool) {
 	w.mu.Unlock()
 	found, err := w.backend.Verify(holes)
 	w.verified = time.Now()
-	if len(found) > 0 {
-		w.mu.Lock()
-		w.stats.Repairs += uint64(len(found))
-		w.mu.Unlock()
-		w.log.Warn("another program changed our firewall rules: repaired",
-			zap.String("backend", w.backend.Name()), zap.Strings("why", found))
-	}
-	if err != nil {
-		w.trouble("verifying the firewall rules", err)
+	if err != nil { // of what was found, a part may have been repaired
+		w.trouble("verifying the firewall rules", err, zap.Strings("found", found))
 		return len(found) > 0
 	}
 	w.sound()
-	return len(found) > 0
+	if len(found) == 0 {
+		return false
+	}
+	w.mu.Lock()
+	w.stats.Repairs += uint64(len(found))
+	w.mu.Unlock()
+	w.log.Warn("another program changed our firewall rules: repaired",
+		zap.String("backend", w.backend.Name()), zap.Strings("why", found))
+	return true
 }
 
 // sound notes that the host has what it should have.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/ftpgate/ftpgate/configs"
 	"github.com/ftpgate/ftpgate/firewall"
-	"github.com/ftpgate/ftpgate/firewall/iptables"
 	"github.com/ftpgate/ftpgate/nat"
 	"github.com/ftpgate/ftpgate/proxy"
 )
@@ -159,18 +158,15 @@ func (g *gateway) routingOf(interfaces []string) *nat.Routing {
 // filter puts the static rules in place; from then on connections arrive, and
 // wait in the listeners until serve.
 func (g *gateway) filter(context.Context) error {
-	backend, err := iptables.New(iptables.Options{Variant: iptables.Variant(g.config.Firewall.IPTables)})
+	frame := frameOf(g.config, g.ipv6)
+	chosen, err := choose(g.config, frame)
 	if err != nil {
 		return err
 	}
-	choice := backend.Choice()
-	g.log.Info("firewall backend chosen", zap.String("backend", backend.Name()), zap.String("why", choice.Reason))
-	if choice.Warning != "" {
-		g.log.Warn("firewall", zap.String("why", choice.Warning))
-	}
-	g.pinholes = firewall.NewManager(backend, firewall.Options{Lifetime: g.config.Firewall.PinholeTimeout, Log: g.log})
+	chosen.tell(g.log)
+	g.pinholes = firewall.NewManager(chosen.backend, firewall.Options{Lifetime: g.config.Firewall.PinholeTimeout, Log: g.log})
 	g.later("removing the firewall rules", g.pinholes.Stop)
-	return g.pinholes.Start(frameOf(g.config, g.ipv6))
+	return g.pinholes.Start(frame)
 }
 
 // serve lets sessions begin.

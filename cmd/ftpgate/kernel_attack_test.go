@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -32,12 +31,6 @@ func try(t *testing.T, from *lab.Host, to netip.AddrPort) bool {
 	}
 	c.Close()
 	return true
-}
-
-// gates are the pinholes in the kernel, of both families.
-func (r *router) gates() string {
-	r.t.Helper()
-	return r.run("sh", "-c", fmt.Sprintf("(iptables-%[1]s -t nat -S FTPGATE-GATE; ip6tables-%[1]s -t nat -S FTPGATE-GATE) | grep -e -A; true", r.Variant()))
 }
 
 // TestBounce: nobody gets a connection to a third host, or to a service.
@@ -130,7 +123,7 @@ func TestStealing(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Close()
-			eventually(t, "the pinhole's end", func() bool { return !strings.Contains(r.gates(), fmt.Sprintf("--dport %d ", d.Announced.Port())) })
+			eventually(t, "the pinhole's end", func() bool { return !strings.Contains(r.gates(), gateOf(d.Announced.Port())) })
 			if try(t, beyond, d.Announced) {
 				t.Error("the pinhole outlived its control connection")
 			}

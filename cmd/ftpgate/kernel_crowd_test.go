@@ -26,11 +26,10 @@ const crowdTime = 90 * time.Second
 // of a pinhole, no public port.
 func (r *router) idleNow(files int) {
 	r.t.Helper()
-	family := fmt.Sprintf("for c in GATE DNAT SNAT; do iptables-%[1]s -t nat -S FTPGATE-$c; ip6tables-%[1]s -t nat -S FTPGATE-$c; done | grep -e -A; true", r.Variant())
 	var rules string
 	var held int
 	begin := time.Now()
-	for rules, held = r.run("sh", "-c", family), r.files(); rules != "" || held > files; rules, held = r.run("sh", "-c", family), r.files() {
+	for rules, held = r.remains(), r.files(); rules != "" || held > files; rules, held = r.remains(), r.files() {
 		if time.Since(begin) > patience {
 			r.t.Fatalf("%s after the last session there are %d open files instead of %d, and the rules\n%s", patience, held, files, rules)
 		}

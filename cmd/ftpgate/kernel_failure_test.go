@@ -105,30 +105,62 @@ rules:
 func TestFailedTransaction(t *testing.T) {
 	eachVariant(t, lab.Options{}, func(t *testing.T, r *router) {
 		server := r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
-		// A restore program that fails as long as a file exists, before the real one.
-		dir := t.TempDir()
-		name := fmt.Sprintf("iptables-%s-restore", r.Variant())
-		script := fmt.Sprintf("#!/bin/sh\nif [ -e %[1]s/fail ]; then echo 'line 2 failed' >&2; exit 1; fi\nexec /usr/sbin/%[2]s \"$@\"\n", dir, name)
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		r.env = []string{"PATH=" + dir + ":/usr/sbin:/usr/bin:/sbin:/bin"}
+		fail, mend := r.obstacle()
 		r.start(plain)
 		c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
 		roundTrip(t, c, dialogue.PASV, server)
-		if err := os.WriteFile(filepath.Join(dir, "fail"), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		said := fail()
 		for _, line := range []string{"PASV", "PORT 192,168,50,10,200,1"} {
 			if _, err := c.Want(425, line); err != nil {
 				t.Error(err)
 			}
 		}
-		r.await("line 2 failed")
-		os.Remove(filepath.Join(dir, "fail"))
+		r.await(said)
+		mend()
 		roundTrip(t, c, dialogue.PORT, server)
 		r.stop()
 	})
+}
+
+// obstacle makes the packet filter of a daemon that is started afterwards fail
+// from one moment, with the words of fail, to another.
+func (r *router) obstacle() (fail func() string, mend func()) {
+	if backend() == "nftables" {
+		return r.foreignTable()
+	}
+	// A restore program that fails as long as a file exists, before the real one.
+	dir := r.t.TempDir()
+	name, mark := fmt.Sprintf("iptables-%s-restore", r.Variant()), filepath.Join(dir, "fail")
+	script := fmt.Sprintf("#!/bin/sh\nif [ -e %s ]; then echo 'line 2 failed' >&2; exit 1; fi\nexec /usr/sbin/%s \"$@\"\n", mark, name)
+	r.must(os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755))
+	r.env = []string{"PATH=" + dir + ":/usr/sbin:/usr/bin:/sbin:/bin"}
+	return func() string {
+		r.must(os.WriteFile(mark, nil, 0o600))
+		return "line 2 failed"
+	}, func() { r.must(os.Remove(mark)) }
+}
+
+// foreignTable is a table of our name that another program owns.
+func (r *router) foreignTable() (fail func() string, mend func()) {
+	var owner *lab.Process
+	return func() string {
+			var err error
+			owner, err = r.Host(lab.Router).Start("sh", "-c",
+				"(echo 'delete table ip ftpgate; add table ip ftpgate { flags owner; }'; sleep 600) | nft -i")
+			r.must(err)
+			eventually(r.t, "the owned table", func() bool { return strings.Contains(r.run("nft", "list", "ruleset"), "flags owner") })
+			return "operation not permitted"
+		}, func() {
+			owner.Kill()
+			eventually(r.t, "the repair", func() bool { return strings.Contains(r.run("nft", "list", "ruleset"), "@open goto admitted") })
+		}
+}
+
+func (r *router) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // TestLongTransfer: the control connection may idle while its transfer runs,

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +49,7 @@ func TestResetRevokes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rule := fmt.Sprintf("--dport %d ", d.Announced.Port())
+		rule := gateOf(d.Announced.Port())
 		if !strings.Contains(r.gates(), rule) {
 			t.Fatalf("there is no rule with %q, so this test shows nothing", rule)
 		}

@@ -111,7 +111,7 @@ func (r *router) start(config string) {
 
 func (r *router) write(config string) {
 	r.t.Helper()
-	if err := os.WriteFile(r.config, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(r.config, []byte(onBackend(config)), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
 }

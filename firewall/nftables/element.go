@@ -31,6 +31,7 @@ type element struct {
 	key     string
 	data    string
 	until   time.Time
+	hole    uint64 // the pinhole and the session that it was made for
 	session uint64
 }
 
@@ -59,7 +60,7 @@ func target(h firewall.Hole) (element, bool) {
 		set:   mapTargets,
 		key:   addressKey(h.Source) + addressKey(h.Destination.Addr()) + pad4(h.Destination.Port()),
 		data:  addressKey(h.Target.Addr()) + pad4(h.Target.Port()),
-		until: h.Expires.Add(translationRest), session: h.Session,
+		until: h.Expires.Add(translationRest), hole: h.ID, session: h.Session,
 	}, true
 }
 
@@ -72,7 +73,7 @@ func source(h firewall.Hole) (element, bool) {
 		set:   mapSources,
 		key:   addressKey(h.Source) + addressKey(to.Addr()) + pad4(to.Port()),
 		data:  addressKey(h.SourceAs),
-		until: h.Expires.Add(translationRest), session: h.Session,
+		until: h.Expires.Add(translationRest), hole: h.ID, session: h.Session,
 	}, true
 }
 
@@ -124,7 +125,7 @@ func (w *writer) add(e element, any bool) {
 	}
 	rest := min(max(e.until.Sub(w.now), shortest), longest)
 	w.u64(unix.NFTA_SET_ELEM_TIMEOUT, uint64(rest.Milliseconds()))
-	w.comment(unix.NFTA_SET_ELEM_USERDATA, commentOfElement, fmt.Sprintf("session %d", e.session))
+	w.comment(unix.NFTA_SET_ELEM_USERDATA, commentOfElement, fmt.Sprintf("ftpgate %d session %d", e.hole, e.session))
 	w.batch.close(at)
 }
 

@@ -137,7 +137,7 @@ func (f *family) drop(h *held) element {
 }
 
 func (h *held) element() element {
-	return element{set: h.set, key: h.key, until: h.Expires, session: h.Session}
+	return element{set: h.set, key: h.key, until: h.Expires, hole: h.ID, session: h.Session}
 }
 
 func (f *family) take(h firewall.Hole) (element, error) {

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/ftpgate/ftpgate/configs"
+	"github.com/ftpgate/ftpgate/firewall"
+	"github.com/ftpgate/ftpgate/firewall/iptables"
+	"github.com/ftpgate/ftpgate/firewall/nftables"
+)
+
+// choice is the packet filter that holds the pinholes, and why.
+type choice struct {
+	backend firewall.Backend
+	reason  string
+	warning string // "": all is well; else what the administrator should look at
+}
+
+// choose finds the backend that the configuration asks for, or with auto the
+// one that suits kernel and host. It changes nothing but what an earlier run
+// with the other backend has left.
+func choose(c *configs.Config, f firewall.Frame) (choice, error) {
+	switch {
+	case c.Firewall.Backend == configs.BackendIPTables:
+		return chooseIPTables(c, "the configuration says so")
+	case c.Firewall.Backend == configs.BackendNFTables:
+		return chooseNFTables("the configuration says so")
+	case c.Firewall.IPTables != configs.IPTablesAuto:
+		return chooseIPTables(c, "the configuration names a variant of iptables")
+	}
+	err := nftables.Probe(f)
+	if err == nil {
+		return chooseNFTables("the kernel takes all that its rules need, and every table of the host that may drop a packet can be written")
+	}
+	chosen, failed := chooseIPTables(c, "nftables does not do here: "+err.Error())
+	if failed != nil {
+		return choice{}, fmt.Errorf("no packet filter does here: nftables: %w; iptables: %w", err, failed)
+	}
+	if errors.Is(err, nftables.ErrOwned) { // what we could not accept there drops our connections here as well
+		chosen.warning = err.Error()
+	}
+	return chosen, nil
+}
+
+func chooseNFTables(reason string) (choice, error) {
+	b, err := nftables.New()
+	if err != nil {
+		return choice{}, err
+	}
+	return choice{backend: b, reason: reason}, nil
+}
+
+func chooseIPTables(c *configs.Config, reason string) (choice, error) {
+	b, err := iptables.New(iptables.Options{Variant: iptables.Variant(c.Firewall.IPTables)})
+	if err != nil {
+		return choice{}, err
+	}
+	// The backend sweeps up its own leftovers, not the other one's.
+	if err := nftables.Clean(); err != nil {
+		return choice{}, err
+	}
+	variant := b.Choice()
+	return choice{
+		backend: b,
+		reason:  fmt.Sprintf("%s; variant %s: %s", reason, variant.Variant, variant.Reason),
+		warning: variant.Warning,
+	}, nil
+}
+
+// tell says what was chosen.
+func (c choice) tell(log *zap.Logger) {
+	log.Info("firewall backend chosen", zap.String("backend", c.backend.Name()), zap.String("why", c.reason))
+	if c.warning != "" {
+		log.Warn("firewall", zap.String("why", c.warning))
+	}
+}
