@@ -137,9 +137,9 @@ func (f *flow) check() error {
 			wrong = append(wrong, fmt.Errorf("the client had data from %s, but it had dialled %s", t.Remote, want))
 		}
 	}
-	if translated := f.rules.has("FTPGATE-DNAT") || f.rules.has("FTPGATE-SNAT"); translated != f.way.translated {
+	if translated := f.rules.has(leads) || f.rules.has(renames); translated != f.way.translated {
 		wrong = append(wrong, fmt.Errorf("the rules translate: %t, they should: %t\n%s",
-			translated, f.way.translated, strings.Join(f.rules, "\n")))
+			translated, f.way.translated, f.rules))
 	}
 	return errors.Join(wrong...)
 }

@@ -12,7 +12,7 @@ import (
 func good() flow {
 	t := dialogue.Transfer{Remote: netip.MustParseAddrPort("203.0.113.20:20"), Bytes: fileSize, SHA256: "ab"}
 	return flow{way: ways[0], mode: dialogue.PORT, stored: t, fetched: t,
-		rules: ruleset{"-A FTPGATE-GATE -j CONNMARK", "-A FTPGATE-DNAT -j DNAT"}}
+		rules: ruleset{{admits, "-A FTPGATE-GATE -j CONNMARK"}, {leads, "-A FTPGATE-DNAT -j DNAT"}}}
 }
 
 // TestCheck: the demo must not be able to praise what went wrong.

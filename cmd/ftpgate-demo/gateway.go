@@ -14,19 +14,20 @@ type gateway struct {
 	process *lab.Process
 	log     *logbook
 	config  string // its file
+	backend string // what holds the pinholes
 }
 
 // startGateway writes the configuration, starts the daemon and waits until it is ready.
-func startGateway(ctx context.Context, router *lab.Host, binary, dir string) (*gateway, error) {
+func startGateway(ctx context.Context, router *lab.Host, o options, dir string) (*gateway, error) {
 	g := &gateway{config: filepath.Join(dir, "ftpgate.yaml")}
-	if err := os.WriteFile(g.config, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(g.config, fmt.Appendf(nil, config, o.backend), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the configuration: %w", err)
 	}
 	var err error
 	if g.log, err = newLogbook(filepath.Join(dir, "ftpgate.log")); err != nil {
 		return nil, err
 	}
-	g.process, err = router.StartWith(lab.StartOptions{Output: g.log}, binary, "run", "--config", g.config)
+	g.process, err = router.StartWith(lab.StartOptions{Output: g.log}, o.ftpgate, "run", "--config", g.config)
 	if err != nil {
 		g.log.close()
 		return nil, err

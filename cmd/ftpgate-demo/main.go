@@ -28,8 +28,9 @@ const (
 type options struct {
 	ftpgate string // path of the daemon
 	variant lab.Variant
-	hold    bool // stay up after the flows
-	full    bool // show every rule as iptables prints it
+	backend string // firewall.backend of the daemon
+	hold    bool   // stay up after the flows
+	full    bool   // show every rule whole
 }
 
 func main() {
@@ -64,8 +65,9 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("ftpgate-demo", flag.ContinueOnError)
 	flags.StringVar(&o.ftpgate, "ftpgate", besideSelf("ftpgate"), "the daemon's `file`")
 	variant := flags.String("iptables", string(lab.NFT), "which iptables carries the router's rules: nft or legacy")
+	flags.StringVar(&o.backend, "backend", "auto", "what the daemon is to hold its pinholes in: auto, nftables or iptables")
 	flags.BoolVar(&o.hold, "hold", os.Getenv("HOLD") == "1", "stay up afterwards, to look around; also by HOLD=1")
-	flags.BoolVar(&o.full, "full", false, "show every rule as iptables prints it")
+	flags.BoolVar(&o.full, "full", false, "show every rule whole")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -75,6 +77,9 @@ func parse(args []string) (options, error) {
 	o.variant = lab.Variant(*variant)
 	if !slices.Contains([]lab.Variant{lab.NFT, lab.Legacy}, o.variant) {
 		return o, fmt.Errorf("--iptables is nft or legacy, not %q", *variant)
+	}
+	if !slices.Contains([]string{"auto", "nftables", "iptables"}, o.backend) {
+		return o, fmt.Errorf("--backend is auto, nftables or iptables, not %q", o.backend)
 	}
 	file, err := filepath.Abs(o.ftpgate)
 	if err != nil {

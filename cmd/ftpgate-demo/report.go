@@ -20,7 +20,7 @@ func (s *stage) intro() {
 		"No port is open for data, in either direction.")
 	p.heading("The daemon's configuration")
 	p.line("")
-	for line := range strings.Lines(config) {
+	for line := range strings.Lines(fmt.Sprintf(config, s.backend)) {
 		p.line("  %s", p.paint(dim, strings.TrimRight(line, "\n")))
 	}
 }
@@ -44,7 +44,7 @@ func (s *stage) present(f flow) {
 	s.out.flow(f, s.full || first)
 	if first && !s.full {
 		s.out.line("")
-		s.out.paragraph("These were whole rules: the first admits one connection, until its time is over, and marks it. " +
+		s.out.paragraph("This is all of it: the first admits one connection, until its time is over. " +
 			"Below, what all rules have in common is left out; --full shows everything.")
 	}
 }
@@ -66,10 +66,11 @@ func (p *printer) flow(f flow, full bool) {
 	p.field("      pinhole", "", strings.Fields(f.announced.Pinhole)...)
 	label := "      rules"
 	for _, rule := range f.rules {
+		text := rule.text
 		if !full {
-			rule = abridged(rule)
+			text = abridged(text)
 		}
-		p.field(label, dim, phrases(rule)...)
+		p.field(label, dim, phrases(text)...)
 		label = ""
 	}
 	p.field("      stored", "", transferred(f.stored)+", the server has the same")

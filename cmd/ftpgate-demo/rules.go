@@ -16,44 +16,41 @@ import (
 // rulePoll is how often the demo looks whether spent rules are gone.
 const rulePoll = 100 * time.Millisecond
 
-// natProgram is the iptables that shows the router's rules of one family.
-func natProgram(v lab.Variant, six bool) string {
-	if six {
-		return fmt.Sprintf("ip6tables-%s", v)
-	}
-	return fmt.Sprintf("iptables-%s", v)
-}
+// step is what a rule does with a pinhole's connection, in the order in which the connection meets it.
+type step int
 
-// pinholeRule finds the rules of pinholes in the output of iptables -S, with the numbers of pinhole and session that
-// their comments hold.
-var pinholeRule = regexp.MustCompile(`(?m)^-A FTPGATE-(GATE|DNAT|SNAT) .*--comment "ftpgate (\d+) session (\d+)[ "].*$`)
+const (
+	admits  step = iota
+	leads        // to another destination: DNAT
+	renames      // the source: SNAT
+)
+
+// rule is one of a pinhole's, as the program shows it by which the router is asked: a rule of iptables, or an element of
+// a set or map of nftables.
+type rule struct {
+	step step
+	text string
+}
 
 // ruleset are the rules of one pinhole.
-type ruleset []string
+type ruleset []rule
 
-// has says whether one of the rules stands in that chain.
-func (r ruleset) has(chain string) bool {
-	for _, rule := range r {
-		if strings.HasPrefix(rule, "-A "+chain+" ") {
-			return true
-		}
-	}
-	return false
+func (r ruleset) has(s step) bool {
+	return slices.ContainsFunc(r, func(r rule) bool { return r.step == s })
 }
 
-// turn is when a connection meets the rule: GATE, DNAT, SNAT, which iptables lists by the alphabet.
-func turn(rule string) int {
-	for i, chain := range []string{"FTPGATE-GATE", "FTPGATE-DNAT", "FTPGATE-SNAT"} {
-		if (ruleset{rule}).has(chain) {
-			return i
-		}
+// String is one rule to a line.
+func (r ruleset) String() string {
+	var b strings.Builder
+	for _, one := range r {
+		b.WriteString(one.text + "\n")
 	}
-	return -1
+	return b.String()
 }
 
 // translation names what the rules do with addresses.
 func (r ruleset) translation() string {
-	switch dnat, snat := r.has("FTPGATE-DNAT"), r.has("FTPGATE-SNAT"); {
+	switch dnat, snat := r.has(leads), r.has(renames); {
 	case dnat && snat:
 		return "DNAT+SNAT"
 	case dnat:
@@ -64,42 +61,82 @@ func (r ruleset) translation() string {
 	return "untouched"
 }
 
-// pinhole reads from the router the rules of a session's newest pinhole. Those of spent ones may still be there.
-func (s *stage) pinhole(ctx context.Context, six bool, session uint64) (ruleset, error) {
-	text, err := s.natRules(ctx, six)
-	if err != nil {
-		return nil, err
-	}
-	return newestPinhole(text, session)
+// found is a rule with the numbers of the pinhole and the session that its comment holds.
+type found struct {
+	rule
+	pinhole, session uint64
 }
 
-// newestPinhole finds these rules in the output of iptables -S.
-func newestPinhole(text string, session uint64) (ruleset, error) {
-	var newest uint64
-	var rules ruleset
-	for _, found := range pinholeRule.FindAllStringSubmatch(text, -1) {
-		number, err := strconv.ParseUint(found[2], 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("reading the rule %q: %w", found[0], err)
-		}
-		if found[3] != strconv.FormatUint(session, 10) || number < newest {
-			continue
-		}
-		if number > newest {
-			newest, rules = number, nil
-		}
-		rules = append(rules, found[0])
+// comment is that of each rule.
+var comment = regexp.MustCompile(`"ftpgate (\d+) session (\d+)[ "]`)
+
+// numbered reads the comment of a rule; false: it is no pinhole's.
+func numbered(r rule) (found, bool) {
+	numbers := comment.FindStringSubmatch(r.text)
+	if numbers == nil {
+		return found{}, false
 	}
-	slices.SortStableFunc(rules, func(a, b string) int { return cmp.Compare(turn(a), turn(b)) })
-	if !rules.has("FTPGATE-GATE") {
-		return nil, fmt.Errorf("the pinhole of session %d has no rule on the router:\n%s", session, text)
+	pinhole, err := strconv.ParseUint(numbers[1], 10, 64)
+	session, err2 := strconv.ParseUint(numbers[2], 10, 64)
+	return found{r, pinhole, session}, err == nil && err2 == nil
+}
+
+// newest returns the rules of a session's newest pinhole. Those of spent ones may still be there.
+func newest(all []found, session uint64) (ruleset, error) {
+	all = slices.DeleteFunc(slices.Clone(all), func(f found) bool { return f.session != session })
+	var number uint64
+	for _, f := range all {
+		number = max(number, f.pinhole)
+	}
+	var rules ruleset
+	for _, f := range all {
+		if f.pinhole == number {
+			rules = append(rules, f.rule)
+		}
+	}
+	slices.SortStableFunc(rules, func(a, b rule) int { return cmp.Compare(a.step, b.step) })
+	if !rules.has(admits) {
+		return nil, fmt.Errorf("the newest pinhole of session %d has no rule on the router that admits", session)
 	}
 	return rules, nil
 }
 
-func (s *stage) natRules(ctx context.Context, six bool) (string, error) {
-	return s.lab.Host(lab.Router).Run(ctx, natProgram(s.variant, six), "-t", "nat", "-S")
+// pinhole reads from the router the rules of a session's newest pinhole.
+func (s *stage) pinhole(ctx context.Context, six bool, session uint64) (ruleset, error) {
+	all, err := s.pinholes(ctx, six)
+	if err != nil {
+		return nil, err
+	}
+	return newest(all, session)
 }
+
+// pinholes reads the rules of all.
+func (s *stage) pinholes(ctx context.Context, six bool) ([]found, error) {
+	command := strings.Fields(s.listing(six))
+	text, err := s.lab.Host(lab.Router).Run(ctx, command[0], command[1:]...)
+	if err != nil {
+		return nil, err
+	}
+	if s.nftables() {
+		return elements(text), nil
+	}
+	return iptablesRules(text), nil
+}
+
+// listing is the command that shows the pinholes of one family.
+func (s *stage) listing(six bool) string {
+	family, program := "ip", "iptables"
+	if six {
+		family, program = "ip6", "ip6tables"
+	}
+	if s.nftables() {
+		return "nft list table " + family + " ftpgate"
+	}
+	return fmt.Sprintf("%s-%s -t nat -S", program, s.variant)
+}
+
+// nftables tells whether the daemon has chosen that backend, and not iptables.
+func (s *stage) nftables() bool { return s.gateway.backend == "nftables" }
 
 // awaitShut waits until no rule of any pinhole is left.
 func (s *stage) awaitShut(ctx context.Context) error {
@@ -107,56 +144,19 @@ func (s *stage) awaitShut(ctx context.Context) error {
 	defer cancel()
 	for _, six := range []bool{false, true} {
 		for {
-			text, err := s.natRules(ctx, six)
+			left, err := s.pinholes(ctx, six)
 			if err != nil {
 				return err
 			}
-			left := pinholeRule.FindString(text)
-			if left == "" {
+			if len(left) == 0 {
 				break
 			}
 			select {
 			case <-time.After(rulePoll):
 			case <-ctx.Done():
-				return fmt.Errorf("a pinhole's rule is left behind: %w: %s", context.Cause(ctx), left)
+				return fmt.Errorf("a pinhole's rule is left behind: %w: %s", context.Cause(ctx), left[0].text)
 			}
 		}
 	}
 	return nil
-}
-
-// abridging leaves out of a rule what every rule has.
-var abridging = []struct {
-	long  *regexp.Regexp
-	short string
-}{
-	{regexp.MustCompile(` -m comment --comment "[^"]*"`), ""},
-	{regexp.MustCompile(` -m hashlimit( --hashlimit-\S+ \S+)+`), " -m hashlimit ..."},
-	{regexp.MustCompile(` -m time( --\S+ \S+)+`), " -m time ..."},
-	{regexp.MustCompile(` --tcp-flags FIN,SYN,RST,ACK SYN`), " --syn"},
-	{regexp.MustCompile(` -p tcp -m tcp`), " -p tcp"},
-	{regexp.MustCompile(` --set-xmark \S+`), " ..."},
-	{regexp.MustCompile(`/(32|128)\b`), ""},
-}
-
-// abridged is a rule without them.
-func abridged(rule string) string {
-	for _, a := range abridging {
-		rule = a.long.ReplaceAllString(rule, a.short)
-	}
-	return rule
-}
-
-// phrases splits a rule into its options, each with its values: between these a line may be broken.
-func phrases(rule string) []string {
-	var all []string
-	for _, word := range strings.Fields(rule) {
-		begins := word == "!" || strings.HasPrefix(word, "-")
-		if last := len(all) - 1; last >= 0 && (!begins || all[last] == "!") {
-			all[last] += " " + word
-			continue
-		}
-		all = append(all, word)
-	}
-	return all
 }

@@ -58,7 +58,8 @@ func (s *stage) flows(ctx context.Context, begin time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.out.heading("The daemon runs, its pinholes are rules of %s", chosen.Backend)
+	s.gateway.backend = chosen.Backend
+	s.out.heading("The daemon runs, its pinholes are in %s", chosen.Backend)
 	ctx, cancel := s.whileItRuns(ctx)
 	defer cancel()
 	var all []flow

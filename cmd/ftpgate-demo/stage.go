@@ -85,7 +85,7 @@ func (s *stage) startGateway(ctx context.Context) error {
 	if s.before, err = s.lab.State(ctx); err != nil {
 		return err
 	}
-	s.gateway, err = startGateway(ctx, s.lab.Host(lab.Router), s.ftpgate, s.dir)
+	s.gateway, err = startGateway(ctx, s.lab.Host(lab.Router), s.options, s.dir)
 	return err
 }
 

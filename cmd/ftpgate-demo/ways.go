@@ -10,9 +10,10 @@ import (
 // controlPort is where FTP servers listen (RFC 959 §3.2).
 const controlPort = 21
 
-// config is the daemon's configuration. The last numbers of addresses name the hosts: 10 client, 20 server or outside.
+// config is the daemon's configuration, with %s for its backend. The last numbers of addresses name the hosts: 10 client, 20 server or outside.
 const config = `interfaces: {lan: [lan0], wan: [wan0]}
 log: {level: debug}
+firewall: {backend: %s}
 rules:
   - name: transparent                  # servers see who the client is: nothing is translated
     direction: outbound
