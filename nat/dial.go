@@ -90,9 +90,6 @@ func borrowPort(except uint16) uint16 {
 func (d Dialer) dialFrom(ctx context.Context, server, source netip.AddrPort) (*net.TCPConn, error) {
 	dialer := net.Dialer{KeepAliveConfig: keepAlive()}
 	dialer.SetMultipathTCP(false)
-	if source.IsValid() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(source)
-	}
 	dialer.Control = func(network, _ string, raw syscall.RawConn) error {
 		return control(raw, func(fd int) error {
 			if err := setUrgentInline(fd); err != nil || !source.IsValid() {
@@ -101,11 +98,11 @@ func (d Dialer) dialFrom(ctx context.Context, server, source netip.AddrPort) (*n
 			return borrowAddress(fd, network, d.Mark)
 		})
 	}
-	conn, err := dialer.DialContext(ctx, network(server.Addr()), server.String())
+	conn, err := dialer.DialTCP(ctx, network(server.Addr()), source, server)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", server, err)
 	}
-	return conn.(*net.TCPConn), nil
+	return conn, nil
 }
 
 // borrowAddress prepares a socket that will bear a client's address. SO_REUSEADDR lets

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
+	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -22,13 +22,31 @@ func HasIPv6() bool {
 	return err == nil && len(bytes.TrimSpace(addresses)) > 0
 }
 
-// InterfaceName returns the name of the interface with an index.
+// InterfaceName returns the name of the interface with an index. It is asked for with each session, and the kernel has an
+// answer for just that (netdevice(7), SIOCGIFNAME); net.InterfaceByIndex lists all interfaces.
 func InterfaceName(index int) (string, error) {
-	link, err := net.InterfaceByIndex(index)
+	name, err := interfaceName(index)
 	if err != nil {
 		return "", fmt.Errorf("find the name of interface %d: %w", index, err)
 	}
-	return link.Name, nil
+	return name, nil
+}
+
+func interfaceName(index int) (string, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	request := struct { // struct ifreq
+		name  [unix.IFNAMSIZ]byte
+		index int32
+		_     [20]byte
+	}{index: int32(index)}
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCGIFNAME, uintptr(unsafe.Pointer(&request))); errno != 0 {
+		return "", errno
+	}
+	return unix.ByteSliceToString(request.name[:]), nil
 }
 
 // Egress returns the interface by which packets to destination leave. A valid source
@@ -49,22 +67,26 @@ func Egress(destination, source netip.Addr) (interfaceName string, err error) {
 	return InterfaceName(route.LinkIndex)
 }
 
-// IsLocal reports whether packets to an address are delivered to this host: one of its
-// addresses, or a whole network routed as local. It is what `addrtype LOCAL` matches.
-func IsLocal(address netip.Addr) (bool, error) {
+// Delivery tells where packets to an address go: to this host itself, if it is one of its addresses or in a network
+// routed as local, which is what `addrtype LOCAL` matches; else out by the named interface, or nowhere if it is "".
+func Delivery(address netip.Addr) (local bool, interfaceName string, err error) {
 	route, err := routeTo(address, &netlink.RouteGetOptions{})
-	for _, notLocal := range []error{
+	for _, nowhere := range []error{
 		unix.ENETUNREACH, unix.EHOSTUNREACH, // no route, or one of type unreachable
 		unix.EACCES, unix.EINVAL, // types prohibit and blackhole
 	} {
-		if errors.Is(err, notLocal) {
-			return false, nil
+		if errors.Is(err, nowhere) {
+			return false, "", nil
 		}
 	}
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
-	return route.Type == unix.RTN_LOCAL, nil
+	if route.Type == unix.RTN_LOCAL {
+		return true, "", nil
+	}
+	interfaceName, err = InterfaceName(route.LinkIndex)
+	return false, interfaceName, err
 }
 
 func routeTo(destination netip.Addr, options *netlink.RouteGetOptions) (*netlink.Route, error) {

@@ -45,18 +45,23 @@ func TestEgress(t *testing.T) {
 	})
 }
 
-func TestIsLocal(t *testing.T) {
+func TestDelivery(t *testing.T) {
 	l := newLab(t)
 	l.router.run(t, "ip route add local 203.0.113.0/24 dev lo; ip route add unreachable 192.0.2.0/24; ip route add prohibit 198.51.100.0/24; ip route add blackhole 198.18.0.0/24")
 	l.router.do(t, func() {
 		must(t, testRouting(toClient).Install())
-		for address, want := range map[string]bool{
-			"10.1.0.1": true, "fd02::1": true, "127.0.0.1": true, "::1": true, "203.0.113.9": true, "::ffff:10.1.0.1": true,
-			"10.1.0.2": false, "fd02::2": false, "8.8.8.8": false, "2001:db8::1": false,
-			"192.0.2.1": false, "198.51.100.1": false, "198.18.0.1": false,
+		const local = "local"
+		for address, want := range map[string]string{
+			"10.1.0.1": local, "fd02::1": local, "127.0.0.1": local, "::1": local, "203.0.113.9": local, "::ffff:10.1.0.1": local,
+			"10.1.0.2": "lan0", "fd02::2": "wan0", "8.8.8.8": "", "2001:db8::1": "",
+			"192.0.2.1": "", "198.51.100.1": "", "198.18.0.1": "",
 		} {
-			if got, err := IsLocal(netip.MustParseAddr(address)); err != nil || got != want {
-				t.Errorf("%s: %v, %v; want %v", address, got, err, want)
+			is, name, err := Delivery(netip.MustParseAddr(address))
+			if is {
+				name += local
+			}
+			if err != nil || name != want {
+				t.Errorf("%s: %q, %v; want %q", address, name, err, want)
 			}
 		}
 	})

@@ -20,21 +20,26 @@ const (
 	renewalRate  = rate.Limit(1)
 )
 
-// commands reads the client until it leaves or the session is over.
-func (s *session) commands() {
+// commands reads the client until it leaves or the session is over, or until
+// it is silent.
+func (s *session) commands() (silent bool) {
 	for {
-		s.arm()
 		cmd, err := s.client.ReadCommand()
 		if s.ended() {
-			return
+			return false
 		}
 		if err == nil {
 			s.touch()
 			err = s.obey(cmd)
 		}
+		silent = isTimeout(err)
 		if err = s.recover(cmd, err); err != nil || s.blind() {
-			return
+			return false
 		}
+		if silent {
+			return true
+		}
+		s.awake(s.client)
 	}
 }
 

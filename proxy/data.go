@@ -17,6 +17,7 @@ type channel struct {
 	lease     *firewall.Lease
 	port      *nat.Port // nil: the listener's own address was announced
 	flow      Flow
+	passive   bool // the server listens, the client connects
 
 	// Guarded by session.mu.
 	counted bool      // the session's tally has it
@@ -50,7 +51,7 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 	if seen := listener.local.Addr(); seen != hole.Source {
 		hole.SourceAs = seen
 	}
-	ch := &channel{announced: listening}
+	ch := &channel{announced: listening, passive: connector == &s.clientLeg}
 	if public := connector.local.Addr(); public != listening.Addr() {
 		if ch.port, err = s.settings.Ports.Lend(public, hole.Source); err != nil {
 			return nil, noDataConnection("%w", err)
@@ -63,7 +64,7 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 		}
 	}
 	ch.flow = s.gw.Expect(hole.Source, hole.Destination)
-	if ch.lease, err = s.gw.Pinholes.Open(s.ctx, hole); err != nil {
+	if ch.lease, err = s.gw.Pinholes.Open(s.life(), hole); err != nil {
 		ch.flow.Forget()
 		ch.returnPort()
 		return nil, noDataConnection("%w", err)
@@ -131,7 +132,7 @@ func (s *session) advertised(real netip.AddrPort, wan bool) (netip.AddrPort, err
 	if s.settings.Advertise == nil || !wan {
 		return real, nil
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, resolveTime)
+	ctx, cancel := context.WithTimeout(s.life(), resolveTime)
 	defer cancel()
 	public, err := s.settings.Advertise(ctx, real.Addr().Is4())
 	if err != nil {

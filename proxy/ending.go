@@ -33,7 +33,7 @@ func (s *session) endLocked(e ending) {
 	}
 	s.over = &e
 	if s.client == nil { // still connecting to the server
-		s.cancel()
+		s.forget()
 		return
 	}
 	if e.say != "" && !s.secured {
@@ -42,7 +42,7 @@ func (s *session) endLocked(e ending) {
 	if e.quit && !s.secured {
 		lastWords(s.server.NetConn(), "QUIT")
 	}
-	s.cancel()
+	s.forget()
 	s.revoke()
 	s.turn.Broadcast()
 	s.server.NetConn().Close()
@@ -75,7 +75,7 @@ func (s *session) rescue() {
 	if fault := recover(); fault != nil {
 		s.log.Error("a session was ended by a fault of the gateway", append(s.sessionField(),
 			zap.String("why", fmt.Sprint(fault)), zap.Stack("stack"))...)
-		s.cancel()
+		s.faulty.Store(true)
 		s.sever()
 	}
 }

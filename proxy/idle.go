@@ -3,17 +3,42 @@ package proxy
 import (
 	"fmt"
 	"time"
+
+	"github.com/ftpgate/ftpgate/proxy/ftp"
 )
 
 // graceAfterData is how long a server may take from the end of the data
 // connection to the 226 of the transfer (checksums, virus scanners).
 const graceAfterData = 300 * time.Second
 
-// arm sets the time at which the reader of commands looks up from its wait.
-func (s *session) arm() {
+// silence is how long a leg that is being read may be silent before it is left
+// to wait in a goroutine of its own: long for a dialogue, short for a burst of
+// logins.
+const silence = 100 * time.Millisecond
+
+// arm sets the time at which the wait for a leg ends if nothing comes. That of
+// the server has none: what it owes is told by the client's.
+func (s *session) arm(leg *ftp.Conn) {
+	if leg == s.server {
+		leg.SetIdle(time.Time{})
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.client.SetIdle(s.deadline())
+	leg.SetIdle(s.deadline())
+}
+
+// awake sets the time at which a leg that is being read is silent.
+func (s *session) awake(leg *ftp.Conn) {
+	deadline := time.Now().Add(silence)
+	if leg == s.client {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if limit := s.deadline(); limit.Before(deadline) {
+			deadline = limit
+		}
+	}
+	leg.SetIdle(deadline)
 }
 
 // deadline needs s.mu.

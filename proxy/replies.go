@@ -8,22 +8,26 @@ import (
 	"github.com/ftpgate/ftpgate/proxy/ftp"
 )
 
-// replies reads the server until it leaves or the session is over.
-func (s *session) replies() {
-	var r ftp.Reply
+// replies reads the server until it leaves or the session is over, or until it
+// is silent.
+func (s *session) replies() (silent bool) {
 	for {
-		err := s.server.ReadReply(&r)
+		err := s.server.ReadReply(&s.reply)
+		if isTimeout(err) && !errors.Is(err, ftp.ErrLineTimeout) {
+			return true
+		}
 		if err == nil {
 			s.touch()
-			err = s.relay(&r)
+			err = s.relay(&s.reply)
 		}
 		if err != nil {
 			s.serverGone(err)
-			return
+			return false
 		}
 		if s.blind() {
-			return
+			return false
 		}
+		s.awake(s.server)
 	}
 }
 

@@ -38,13 +38,12 @@ func (r Router) Arrival(c net.Conn) (policy.Arrival, string, error) {
 	if !a.FromLAN && !slices.Contains(r.WAN, via) {
 		return policy.Arrival{}, "", fmt.Errorf("interface %s is neither on the LAN nor on the WAN side", via)
 	}
-	if a.Local, err = nat.IsLocal(a.Dialled.Addr()); err != nil || a.Local || !a.FromLAN {
+	var onward string
+	if a.Local, onward, err = nat.Delivery(a.Dialled.Addr()); err != nil {
 		return a, via, err
 	}
 	// An unreachable address is nobody's: the dial will say what is wrong with it.
-	if _, a.ToWAN, err = r.Egress(a.Dialled.Addr(), netip.Addr{}); err != nil {
-		a.ToWAN = true
-	}
+	a.ToWAN = a.FromLAN && !a.Local && (onward == "" || slices.Contains(r.WAN, onward))
 	return a, via, nil
 }
 

@@ -108,7 +108,8 @@ func (g *Server) Serve(l net.Listener) error {
 	}
 }
 
-// handle carries one connection from its arrival to its end.
+// handle carries one connection from its arrival to the beginning of its
+// dialogue, or to its end if there is none.
 func (g *Server) handle(conn net.Conn) {
 	settings := g.current()
 	arrival, via, err := settings.Network.Arrival(conn)
@@ -122,7 +123,12 @@ func (g *Server) handle(conn net.Conn) {
 		g.turnAway(conn, arrival, "", err)
 		return
 	}
-	defer g.dismiss(s)
+	begun := false
+	defer func() {
+		if !begun {
+			g.dismiss(s)
+		}
+	}()
 	defer s.rescue()
 	s.clientLeg.via, s.clientLeg.wan = via, !arrival.FromLAN
 	server, err := g.dial(s, arrival)
@@ -130,7 +136,7 @@ func (g *Server) handle(conn net.Conn) {
 		g.turnAway(conn, arrival, s.rule.Name, err)
 		return
 	}
-	s.converse(conn, server)
+	begun = s.converse(conn, server)
 }
 
 // admit finds the rule and counts the session under its limits.
@@ -167,7 +173,10 @@ func (g *Server) admit(settings *Settings, a policy.Arrival) (*session, error) {
 // dismiss undoes admit.
 func (g *Server) dismiss(s *session) {
 	defer g.running.Done()
-	s.cancel()
+	if s.mu.TryLock() { // else it is being ended, or was by a fault
+		s.forget()
+		s.mu.Unlock()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	host := hostUnder(s.rule.Name, s.clientLeg.peer.Addr())
@@ -186,9 +195,7 @@ func (g *Server) dial(s *session, a policy.Arrival) (net.Conn, error) {
 	if s.rule.PreserveClientAddress && !g.sameSegment(s, a) {
 		as = a.Client
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.rule.Timeouts.Connect)
-	defer cancel()
-	conn, err := s.settings.Network.Dial(ctx, s.serverLeg.peer, as)
+	conn, err := s.settings.Network.Dial(s.life(), s.serverLeg.peer, as)
 	if err != nil {
 		why := err.Error()
 		if as.IsValid() && isTimeout(err) {

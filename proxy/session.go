@@ -28,28 +28,33 @@ const (
 )
 
 // session is one client's control connection and the one to its server. Two
-// goroutines carry it: the one that accepted it reads commands, a second one
-// reads replies. No other session's lock is taken on the way of a line.
+// goroutines carry it: one reads commands, the other one replies. No other
+// session's lock is taken on the way of a line.
 type session struct {
 	id       uint64
 	gw       *Server
 	settings *Settings
 	rule     *policy.Rule
 	log      *zap.Logger
-	ctx      context.Context // ends with the session; every wait in it does too
-	cancel   context.CancelFunc
 
 	clientLeg, serverLeg leg
 	client, server       *ftp.Conn
 	born                 time.Time
 	heard                atomic.Int64 // when a line last came from either side, in ns since born
 
-	wires      atomic.Pointer[wires]
-	mu         sync.Mutex // guards everything below and each write to the client
-	turn       sync.Cond  // a reply has been passed on, or the session has ended
+	wires   atomic.Pointer[wires]
+	readers atomic.Int32 // goroutines that still carry the session
+	reply   ftp.Reply    // of the reader of replies
+	faulty  atomic.Bool  // a fault has ended it, and may have left mu locked
+
+	mu         sync.Mutex      // guards everything below and each write to the client
+	ctx        context.Context // ends with the session; nil until something waits with it
+	cancel     context.CancelFunc
+	turn       sync.Cond // a reply has been passed on, or the session has ended
 	queue      queue
 	channel    *channel // negotiated and not yet taken by a transfer; at most one
 	block      *channel // in MODE B and C: the last one that a transfer has taken
+	fading     *channel // of a transfer that the server has refused; at most one
 	renewals   *rate.Limiter
 	user       string
 	welcome    bool // the greeting's final reply has passed
@@ -73,32 +78,91 @@ func newSession(g *Server, settings *Settings, id uint64, rule *policy.Rule) *se
 	s := &session{id: id, gw: g, settings: settings, rule: rule, born: time.Now(), log: g.Log}
 	s.loginSince = s.born
 	s.turn.L = &s.mu
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithTimeout(context.Background(), rule.Timeouts.Connect) // of the dial
 	return s
 }
 
-// converse carries the session from the greeting to the end of both
-// connections, which it closes.
-func (s *session) converse(client, server net.Conn) {
-	defer client.Close()
-	defer server.Close()
+// life is a context that ends with the session. An idle session has none.
+func (s *session) life() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil {
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+		if s.over != nil {
+			s.cancel()
+		}
+	}
+	return s.ctx
+}
+
+// forget ends the context. s.mu is held.
+func (s *session) forget() {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.ctx, s.cancel = nil, nil
+}
+
+// converse begins the dialogue and leaves it to its two readers; the later one
+// to end finishes the session. It returns false, with both connections closed,
+// if the session was ended meanwhile.
+func (s *session) converse(client, server net.Conn) bool {
 	if !s.begin(client, server) {
-		return
+		client.Close()
+		server.Close()
+		return false
 	}
 	s.logStart()
+	s.readers.Store(2)
+	s.rest(s.client, s.commands)
+	s.rest(s.server, s.replies)
+	return true
+}
 
-	replies := make(chan struct{})
-	go func() {
-		defer close(replies)
-		defer s.rescue()
-		s.replies()
-	}()
-	s.commands()
-	<-replies
+// rest leaves a leg to a new goroutine that waits for what comes next. The
+// stack of the present one has grown with what it did, and would stay so; to
+// wait, the smallest is enough.
+func (s *session) rest(leg *ftp.Conn, read func() (silent bool)) {
+	s.arm(leg)
+	go s.attend(leg, read)
+}
+
+// attend waits until something comes by a leg, and has it read until the leg is
+// silent again or the session is over. Its frame and those of Await must fit
+// into the first stack of a goroutine: thousands of sessions wait in it.
+func (s *session) attend(leg *ftp.Conn, read func() (silent bool)) {
+	leg.Await()
+	if s.reading(read) {
+		s.rest(leg, read)
+		return
+	}
+	if s.readers.Add(-1) == 0 {
+		s.finish()
+	}
+}
+
+// reading is what goes on while a leg is not silent.
+func (s *session) reading(read func() (silent bool)) bool {
+	defer s.rescue()
+	return read()
+}
+
+// finish is the end of the session once nobody reads lines any more.
+func (s *session) finish() {
+	w := s.wires.Load()
+	defer s.gw.dismiss(s)
+	defer w.client.Close()
+	defer w.server.Close()
+	defer s.rescue()
+	if s.faulty.Load() && !s.mu.TryLock() {
+		return // its pinholes expire by themselves
+	} else if s.faulty.Load() {
+		s.mu.Unlock()
+	}
 	if s.secured {
-		s.passBlind(client, server)
+		s.passBlind(w.client, w.server)
 	} else {
-		drain(client)
+		drain(w.client)
 	}
 	s.awaitEvents()
 	s.release()
@@ -114,6 +178,7 @@ func (s *session) begin(client, server net.Conn) bool {
 	}
 	s.client, s.server = ftp.NewConn(client, ftp.Limits{}), ftp.NewConn(server, ftp.Limits{})
 	s.wires.Store(&wires{client, server})
+	s.forget()
 	s.queue.push(exchange{verb: greeting})
 	return true
 }
@@ -178,6 +243,7 @@ func (s *session) dropChannel() {
 // revoke ends every pinhole of the session. Data connections that run go on.
 func (s *session) revoke() {
 	s.dropChannel()
+	s.closeFading()
 	for _, x := range s.queue.waiting {
 		if x.data != nil {
 			x.data.close()

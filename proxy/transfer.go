@@ -116,6 +116,32 @@ func (s *session) awaitEvents() {
 	}
 }
 
+// crossing is how long the pinhole of a passive transfer that the server has
+// refused stays open: a client that sends RETR before it connects may be doing
+// that while the 550 is on its way, and should find the server's closed port
+// rather than silence.
+const crossing = 500 * time.Millisecond
+
+// fade closes a pinhole after crossing, or before with the session. s.mu is held.
+func (s *session) fade(ch *channel) {
+	s.closeFading()
+	s.fading = ch
+	time.AfterFunc(crossing, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.fading == ch {
+			s.closeFading()
+		}
+	})
+}
+
+func (s *session) closeFading() {
+	if s.fading != nil {
+		s.fading.close()
+		s.fading = nil
+	}
+}
+
 // transferReply follows the verbs that open a data connection. Their final
 // reply ends the pinhole, used or not.
 func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
@@ -129,10 +155,15 @@ func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	} else {
 		s.tally.failed++
 	}
-	if x.data != nil {
-		x.data.close()
-		s.tally.watch(x.data, r.Code/100 == 2)
+	if x.data == nil {
+		return r.Bytes(), nil
 	}
+	if r.Code/100 == 2 || !x.data.passive || x.data.used() {
+		x.data.close()
+	} else {
+		s.fade(x.data)
+	}
+	s.tally.watch(x.data, r.Code/100 == 2)
 	return r.Bytes(), nil
 }
 

@@ -70,10 +70,12 @@ func run(ctx context.Context, path string) error {
 		zap.Uint16("listen_port", config.ListenPort), zap.Stringer("data_ports", config.DataPorts))
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
+	var spare memory
 	for {
 		select {
 		case <-tick.C:
 			g.verify()
+			spare.tidy()
 		case <-hangup:
 			reread(ctx, g, path, level)
 		case <-ctx.Done():

@@ -36,6 +36,15 @@ func NewConn(c net.Conn, limits Limits) *Conn {
 // NetConn returns what NewConn was given.
 func (c *Conn) NetConn() net.Conn { return c.lines.conn }
 
+// Await returns when there is something to read, or nothing will come any more: the next read says which. It needs little
+// stack, for the wait of thousands of connections. The deadline of SetIdle holds. A net.Conn without a file descriptor is
+// not waited for.
+func (c *Conn) Await() {
+	if c.failed == nil && c.lines.raw != nil && c.lines.next >= c.lines.filled {
+		_ = c.lines.raw.Read(c.lines.look) // the read will have the same error
+	}
+}
+
 // ReadCommand reads the next line that is not empty as a command. It fails with
 //   - a *SyntaxError for a line that is none; unless it is Fatal, the next call goes on behind that line,
 //   - io.EOF at the end of the stream, io.ErrUnexpectedEOF if that is inside a line,

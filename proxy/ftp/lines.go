@@ -24,6 +24,7 @@ type lines struct {
 	conn    net.Conn
 	raw     syscall.RawConn    // nil: conn has no file descriptor, plain reads
 	attempt func(uintptr) bool // readNow, kept as a value so that a read does not allocate
+	look    func(uintptr) bool // lookNow, likewise
 	n       int                // result of readNow
 	err     error              // result of readNow
 
@@ -39,7 +40,7 @@ func (l *lines) init(conn net.Conn) {
 	l.reset()
 	if descriptor, ok := conn.(syscall.Conn); ok {
 		if raw, err := descriptor.SyscallConn(); err == nil {
-			l.raw, l.attempt = raw, l.readNow
+			l.raw, l.attempt, l.look = raw, l.readNow, lookNow
 		}
 	}
 }
