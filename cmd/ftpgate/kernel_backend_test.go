@@ -168,3 +168,22 @@ func TestOwnedTable(t *testing.T) {
 		t.Errorf("nftables was not refused: %v\n%s", err, out)
 	}
 }
+
+// TestWithoutPrograms: nftables needs no program, not even on a host whose
+// rules were made by iptables-nft.
+func TestWithoutPrograms(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	server := r.serve(peers.Vsftpd(), lab.Outside, peers.ServerOptions{Passive: passiveRange})
+	before := r.state()
+	r.env = []string{"PATH=/nonexistent"}
+	r.start(plain + "firewall: {backend: auto}\n")
+	r.await(`"backend":"nftables"`)
+	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	for _, mode := range dialogue.Modes(false) {
+		roundTrip(t, c, mode, server)
+	}
+	r.stop()
+	if after := r.state(); after != before {
+		t.Errorf("traces are left:\n%s", difference(before, after))
+	}
+}
