@@ -14,10 +14,15 @@ VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
 # What is tested, and how many packages at the same time: two do not disturb each other, each has its own namespaces.
 PACKAGES    ?= ./...
 PARALLEL    ?= 2
+# Tested with the other backend as well, at the same time: they wait more than they work.
+RING        ?= ./cmd/ftpgate
 TESTTIMEOUT ?= 20m
 FUZZTIME    ?= 60s
 # For ftpgate-demo: --iptables legacy, --full, --hold.
 DEMOFLAGS   ?=
+# For ftpgate-bench: --rounds 3, --only kernel,ftpgate-nft, --figures small; for its soak: --backend iptables, --files 1000.
+BENCHFLAGS  ?=
+SOAKFLAGS   ?=
 
 .PHONY: demo
 demo: ## build everything and show it on a virtual router; HOLD=1 stays up afterwards
@@ -26,21 +31,38 @@ demo: ## build everything and show it on a virtual router; HOLD=1 stays up after
 	@bin/ftpgate-demo $(DEMOFLAGS)
 
 .PHONY: build
-build: ## bin/ftpgate and bin/ftpgate-demo, static
+build: ## bin/ftpgate, bin/ftpgate-demo and bin/ftpgate-bench, static
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ftpgate ./cmd/ftpgate
 	CGO_ENABLED=0 go build -trimpath -o bin/ftpgate-demo ./cmd/ftpgate-demo
+	CGO_ENABLED=0 go build -trimpath -o bin/ftpgate-bench ./cmd/ftpgate-bench
 
 .PHONY: test
 test: lint ## all tests, those on the real kernel as well; a skipped one is a failure
 	@deploy/lab/install.sh test
 	@mkdir -p bin
 	@echo 'go test -race -tags kernel $(PACKAGES)   (all that the tests say: bin/test.log)'
-	@status=0; \
-	CGO_ENABLED=1 go test -race -tags kernel -count 1 -p $(PARALLEL) -timeout $(TESTTIMEOUT) -v $(PACKAGES) 2>&1 \
-		| tee bin/test.log | sed -unE '/^(ok  |FAIL|\?   )\t/p' || status=$$?; \
-	awk -f .ci/trouble.awk bin/test.log; \
+	@echo 'and meanwhile $(RING) with backend iptables   (bin/test-iptables.log)'
+	@run() { CGO_ENABLED=1 go test -race -tags kernel -count 1 -p $(PARALLEL) -timeout $(TESTTIMEOUT) -v "$$@" 2>&1; }; \
+	FTPGATE_TEST_BACKEND=iptables run $(RING) >bin/test-iptables.log & other=$$!; \
+	status=0; \
+	run $(PACKAGES) | tee bin/test.log | sed -unE '/^(ok  |FAIL|\?   )\t/p' || status=$$?; \
+	wait $$other || status=$$?; \
+	sed -nE 's/^(ok  |FAIL)\t/&backend iptables: /p' bin/test-iptables.log; \
+	awk -f .ci/trouble.awk bin/test.log; awk -f .ci/trouble.awk bin/test-iptables.log; \
 	exit $$status
+
+.PHONY: bench
+bench: ## measure ftpgate beside the kernel's helper and mod_proxy, some 8 minutes: bin/bench.md, bin/bench.json
+	@deploy/lab/install.sh bench
+	@$(MAKE) --no-print-directory build
+	@bin/ftpgate-bench $(BENCHFLAGS)
+
+.PHONY: soak
+soak: ## watch ftpgate while 24 sessions fetch 20,000 files each
+	@deploy/lab/install.sh demo
+	@$(MAKE) --no-print-directory build
+	@bin/ftpgate-bench soak $(SOAKFLAGS)
 
 .PHONY: lint
 lint: ## gofmt and go vet

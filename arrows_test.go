@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"firewall/nftables":     {"firewall", "firewall/iptables"},
 	"firewall/firewalltest": {"firewall"},
 	"cmd/ftpgate-demo":      {"deploy/lab", "deploy/lab/dialogue", "deploy/lab/peers"},
+	"cmd/ftpgate-bench":     {"deploy/lab", "deploy/lab/peers"},
 	"deploy/lab":            {},
 	"deploy/lab/peers":      {"deploy/lab", "deploy/lab/dialogue"},
 	"deploy/lab/dialogue":   {},

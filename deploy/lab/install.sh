@@ -2,15 +2,15 @@
 # Installs what the virtual router needs, on Debian 12 or a later one, as root.
 #
 #   install.sh demo   what `make demo` needs
-#   install.sh test   what `make test` and the benchmarks need: FTP clients, and four FTP servers. These exclude each
-#                     other as packages, so they are unpacked beside each other, below $FTPGATE_LAB_CACHE (default
+#   install.sh test   what `make test` needs: FTP clients, and four FTP servers. These exclude each other as packages,
+#                     so they are unpacked beside each other, below $FTPGATE_LAB_CACHE (default
 #                     /var/cache/ftpgate-lab), and none of them is installed, configured or started.
+#   install.sh bench  what `make bench` needs: ProFTPD with its proxy module, unpacked likewise
 #
 # It prints nothing when all is there, and may be run again at any time.
 set -eu
 
 cache=${FTPGATE_LAB_CACHE:-/var/cache/ftpgate-lab}
-servers='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib'
 
 demo='iproute2 iptables nftables curl procps conntrack'
 # gcc and libc6-dev are for Go's race detector, python3-openssl is for TLS in pyftpdlib.
@@ -90,11 +90,16 @@ unpack() {
 	rm -rf "$work"
 }
 
-what=${1:-}
-case $what in
-demo) packages=$demo ;;
-test) packages=$test ;;
-*) fail 'usage: install.sh demo|test' ;;
+packages=$demo
+servers=
+case ${1:-} in
+demo) ;;
+test)
+	packages=$test
+	servers='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib'
+	;;
+bench) servers='proftpd-core proftpd-mod-crypto proftpd-mod-proxy' ;;
+*) fail 'usage: install.sh demo|test|bench' ;;
 esac
 
 [ "$(id -u)" = 0 ] || fail 'installing packages needs root'
@@ -106,9 +111,7 @@ flock 9
 
 # shellcheck disable=SC2086
 install_packages $packages
-if [ "$what" = test ]; then
+for server in $servers; do
 	mkdir -p "$cache"
-	for server in $servers; do
-		unpack "$server"
-	done
-fi
+	unpack "$server"
+done

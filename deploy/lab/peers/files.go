@@ -28,8 +28,8 @@ func (s *Server) ReadFile(name string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(s.Root, name))
 }
 
-// cachePath is a file of a server that install.sh unpacked.
-func cachePath(name string) (string, error) {
+// CachePath is a file of a server that install.sh unpacked.
+func CachePath(name string) (string, error) {
 	cache := os.Getenv("FTPGATE_LAB_CACHE")
 	if cache == "" {
 		cache = "/var/cache/ftpgate-lab"

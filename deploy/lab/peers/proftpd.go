@@ -11,7 +11,7 @@ func ProFTPD() ServerKind {
 }
 
 func prepareProFTPD(in *instance) (command, error) {
-	program, err := cachePath("proftpd-core/usr/sbin/proftpd")
+	program, err := CachePath("proftpd-core/usr/sbin/proftpd")
 	if err != nil {
 		return command{}, err
 	}
@@ -57,7 +57,7 @@ func prepareProFTPD(in *instance) (command, error) {
 		lines = append(lines, "MasqueradeAddress "+in.Announce.String())
 	}
 	if in.TLS {
-		modules, err := cachePath("proftpd-mod-crypto/usr/lib/proftpd")
+		modules, err := CachePath("proftpd-mod-crypto/usr/lib/proftpd")
 		if err != nil {
 			return command{}, err
 		}

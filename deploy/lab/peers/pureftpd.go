@@ -11,7 +11,7 @@ func PureFTPd() ServerKind {
 }
 
 func preparePureFTPd(in *instance) (command, error) {
-	program, err := cachePath("pure-ftpd/usr/sbin/pure-ftpd")
+	program, err := CachePath("pure-ftpd/usr/sbin/pure-ftpd")
 	if err != nil {
 		return command{}, err
 	}
@@ -47,7 +47,7 @@ func preparePureFTPd(in *instance) (command, error) {
 
 // pureFTPdUsers makes the data base of the one user.
 func pureFTPdUsers(in *instance) (string, error) {
-	pw, err := cachePath("pure-ftpd/usr/bin/pure-pw")
+	pw, err := CachePath("pure-ftpd/usr/bin/pure-pw")
 	if err != nil {
 		return "", err
 	}

@@ -19,7 +19,7 @@ func Pyftpdlib() ServerKind {
 }
 
 func preparePyftpdlib(in *instance) (command, error) {
-	modules, err := cachePath("python3-pyftpdlib/usr/lib/python3/dist-packages")
+	modules, err := CachePath("python3-pyftpdlib/usr/lib/python3/dist-packages")
 	if err != nil {
 		return command{}, err
 	}

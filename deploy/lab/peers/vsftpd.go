@@ -15,7 +15,7 @@ func Vsftpd() ServerKind {
 }
 
 func prepareVsftpd(in *instance) (command, error) {
-	program, err := cachePath("vsftpd/usr/sbin/vsftpd")
+	program, err := CachePath("vsftpd/usr/sbin/vsftpd")
 	if err != nil {
 		return command{}, err
 	}
