@@ -14,7 +14,7 @@ var (
 // held too long, a program is missing): the Manager then does not look for a pinhole to blame.
 var ErrUnavailable = errors.New("the packet filter is not available")
 
-// Backend puts a Frame and holes into the kernel. It is called by one goroutine at a time. Every call is bounded in time
+// Backend puts a Frame and holes into the kernel. It is called by one goroutine at a time, but not always the same. Every call is bounded in time
 // by the backend itself.
 type Backend interface {
 	// Name says what it is, for logs: "iptables (nf_tables)".

@@ -43,7 +43,9 @@ type Manager struct {
 	backend Backend
 	opts    Options
 	log     *zap.Logger
-	wake    chan struct{} // holds one token when there may be something to do
+	worker  *worker       // set by Start
+	wake    chan struct{} // holds one token when there may be something for the worker to do
+	busy    chan struct{} // holds one token while somebody calls the backend
 	gone    chan struct{} // closed when the worker has ended and stopErr is set
 	stopErr error
 
@@ -51,6 +53,7 @@ type Manager struct {
 	phase    phase
 	lifetime time.Duration
 	lastID   uint64
+	asleep   time.Time // until when the worker sleeps
 	waiting  []*request
 	inflight int // requests that the backend works on
 	reframes []*reframe
@@ -111,6 +114,7 @@ func NewManager(b Backend, opts Options) *Manager {
 		opts:     opts,
 		log:      opts.Log,
 		wake:     make(chan struct{}, 1),
+		busy:     make(chan struct{}, 1),
 		gone:     make(chan struct{}),
 		lifetime: opts.Lifetime,
 		open:     make(map[uint64]*Lease),
@@ -136,10 +140,12 @@ func (m *Manager) Start(f Frame) error {
 		return ErrStopped
 	}
 	m.phase = running
+	m.worker = &worker{Manager: m, frame: f}
+	m.busy <- struct{}{} // nobody opens before the frame is in place
 	m.mu.Unlock()
 
 	installed := make(chan error, 1)
-	go m.work(f, installed)
+	go m.worker.work(installed)
 	return <-installed
 }
 
@@ -176,10 +182,14 @@ func (m *Manager) Open(ctx context.Context, p Pinhole) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a pinhole for %s: %w", p, err)
 	}
-	m.poke()
-	select {
-	case <-r.ready:
-	case <-ctx.Done():
+	m.serve()
+	if ctx.Err() == nil {
+		select {
+		case <-r.ready:
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil { // also if it is open by now: nobody would use it
 		m.leave(r)
 		return nil, fmt.Errorf("opening a pinhole for %s: %w", p, context.Cause(ctx))
 	}
@@ -187,6 +197,22 @@ func (m *Manager) Open(ctx context.Context, p Pinhole) (*Lease, error) {
 		return nil, fmt.Errorf("opening a pinhole for %s: %w", p, r.err)
 	}
 	return r.lease, nil
+}
+
+// serve opens what waits, in the caller's goroutine if the backend is free: a goroutine more on the way would cost more
+// than nftables takes to open. If it is not free, what waits gathers for one transaction of the worker.
+func (m *Manager) serve() {
+	select {
+	case m.busy <- struct{}{}:
+	default:
+		m.poke()
+		return
+	}
+	served := m.worker.openNow(time.Now())
+	<-m.busy
+	if !served {
+		m.poke()
+	}
 }
 
 func (m *Manager) enqueue(ctx context.Context, p Pinhole) (*request, error) {

@@ -174,7 +174,7 @@ func TestContext(t *testing.T) {
 			}
 		}
 		time.Sleep(4 * cost)
-		if s := m.Stats(); f.inPlace() != 0 || s.Open != 0 || s.Failed != 2 {
+		if s := m.Stats(); f.inPlace() != 0 || s.Open != 0 || s.Failed+s.Released != 2 {
 			t.Errorf("in place %d, stats %+v", f.inPlace(), s)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

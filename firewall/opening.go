@@ -133,6 +133,9 @@ func holesOf(batch []*request) []Hole {
 // always the last to end. The caller holds m.mu.
 func (m *Manager) place(l *Lease) {
 	m.open[l.hole.ID] = l
+	if l.hole.Expires.Before(m.asleep) {
+		m.poke()
+	}
 	for e := m.order.Back(); e != nil; e = e.Prev() {
 		if !l.hole.Expires.Before(e.Value.(*Lease).hole.Expires) {
 			l.place = m.order.InsertAfter(l, e)

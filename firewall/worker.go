@@ -25,22 +25,23 @@ const (
 // task is what the worker does next; nil: wait.
 type task func()
 
-// work is the one goroutine that calls the backend. It ends after Stop, or when the first Install fails.
-func (m *Manager) work(f Frame, installed chan<- error) {
-	w := &worker{Manager: m, frame: f}
+// work is the goroutine that does what falls due by itself and what has gathered. It ends after Stop, or when the first
+// Install fails. It begins and ends with busy held.
+func (w *worker) work(installed chan<- error) {
 	err := w.start()
 	if err == nil {
+		<-w.busy
 		installed <- nil
 		w.loop()
 	}
-	m.stopErr = w.finish()
-	close(m.gone)
+	w.stopErr = w.finish()
+	close(w.gone)
 	if err != nil {
-		installed <- errors.Join(err, m.stopErr)
+		installed <- errors.Join(err, w.stopErr)
 	}
 }
 
-// worker is the Manager as its own goroutine sees it: fields that nobody else reads.
+// worker is the Manager as who holds busy sees it: fields that nobody else reads.
 type worker struct {
 	*Manager
 	frame    Frame
@@ -62,12 +63,16 @@ func (w *worker) loop() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		w.busy <- struct{}{}
 		do, pause, stop := w.next(time.Now())
 		if stop {
 			return
 		}
 		if do != nil {
 			do()
+		}
+		<-w.busy
+		if do != nil {
 			continue
 		}
 		timer.Reset(pause)
@@ -99,7 +104,21 @@ func (w *worker) next(now time.Time) (do task, pause time.Duration, stop bool) {
 	case !now.Before(verify):
 		return func() { w.verify() }, 0, false
 	}
-	return nil, w.pause(now, verify), false
+	pause = w.pause(now, verify)
+	w.asleep = now.Add(pause)
+	return nil, pause, false
+}
+
+// openNow is next for who has come to open: false if the worker has something to do that goes before.
+func (w *worker) openNow(now time.Time) bool {
+	w.mu.Lock()
+	free := w.phase == running && len(w.reframes) == 0 && len(w.waiting) > 0 &&
+		now.Before(w.verified.Add(w.opts.VerifyEvery+verifyPatience))
+	w.mu.Unlock()
+	if free {
+		w.openWaiting()
+	}
+	return free
 }
 
 // pause is the time until something falls due by itself.

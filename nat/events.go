@@ -1,6 +1,7 @@
 package nat
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"syscall"
@@ -53,7 +54,7 @@ func subscribe(fd int, mark, mask uint32) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, eventQueueSize); err != nil {
 		return fmt.Errorf("enlarge the queue of conntrack events (needs CAP_NET_ADMIN): %w", err)
 	}
-	program := markFilter(mark, mask)
+	program := eventFilter(mark, mask)
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &filter); err != nil {
 		return fmt.Errorf("filter conntrack events: %w", err)
@@ -64,26 +65,69 @@ func subscribe(fd int, mark, mask uint32) error {
 	return nil
 }
 
-// markFilter is a classic BPF program that lets a message of conntrack through if its
-// mark, under the mask, is the one given. Messages without a mark are dropped.
-func markFilter(mark, mask uint32) []unix.SockFilter {
+// eventFilter is a classic BPF program that lets the messages of conntrack through that
+// matter here: a connection with this mark, under the mask, has begun, has ended by its
+// TCP state, or is gone. The changes of state between, most of all events, wake nobody.
+func eventFilter(mark, mask uint32) []unix.SockFilter {
 	const (
 		firstAttribute = unix.SizeofNlMsghdr + nl.SizeofNfgenmsg
-		// SKF_AD_OFF + SKF_AD_NLATTR of linux/filter.h: from A on, where is attribute X? 0: nowhere.
+		typeOffset     = 4 // in struct nlmsghdr
+		flagsOffset    = 6
+		// SKF_AD_OFF + SKF_AD_NLATTR and SKF_AD_NLATTR_NEST of linux/filter.h: where is
+		// attribute X, from A on, or in the attribute at A? 0: nowhere.
 		findAttribute = 1<<32 - 0x1000 + 12
+		findInside    = 1<<32 - 0x1000 + 16
 	)
-	return []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_IMM, K: firstAttribute},
-		{Code: unix.BPF_LDX | unix.BPF_IMM, K: nl.CTA_MARK},
-		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: findAttribute},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: 0, Jt: 5},
-		{Code: unix.BPF_MISC | unix.BPF_TAX},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_IND, K: unix.SizeofRtAttr},
-		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: mask},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: mark & mask, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: ^uint32(0)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	var program []unix.SockFilter
+	step := func(code uint16, k uint32) { program = append(program, unix.SockFilter{Code: code, K: k}) }
+	// A jump names the label it goes to; the distance is filled in at the end.
+	const pass, drop = 1, 2
+	jump := func(code uint16, k uint32, yes, no uint8) {
+		program = append(program, unix.SockFilter{Code: unix.BPF_JMP | code | unix.BPF_K, K: k, Jt: yes, Jf: no})
 	}
+	find := func(how uint32, attribute uint32) {
+		step(unix.BPF_LDX|unix.BPF_IMM, attribute)
+		step(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, how)
+		jump(unix.BPF_JEQ, 0, drop, 0)
+	}
+	step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
+	find(findAttribute, nl.CTA_MARK)
+	step(unix.BPF_MISC|unix.BPF_TAX, 0)
+	step(unix.BPF_LD|unix.BPF_W|unix.BPF_IND, unix.SizeofRtAttr)
+	step(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, mask)
+	jump(unix.BPF_JEQ, mark&mask, 0, drop)
+	step(unix.BPF_LD|unix.BPF_H|unix.BPF_ABS, flagsOffset)
+	jump(unix.BPF_JSET, asLoaded(unix.NLM_F_CREATE), pass, 0)
+	step(unix.BPF_LD|unix.BPF_H|unix.BPF_ABS, typeOffset)
+	jump(unix.BPF_JEQ, asLoaded(ctMessage(nl.IPCTNL_MSG_CT_DELETE)), pass, 0)
+	step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
+	find(findAttribute, nl.CTA_PROTOINFO)
+	find(findInside, nl.CTA_PROTOINFO_TCP)
+	find(findInside, nl.CTA_PROTOINFO_TCP_STATE)
+	step(unix.BPF_MISC|unix.BPF_TAX, 0)
+	step(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, unix.SizeofRtAttr)
+	jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_TIME_WAIT, pass, 0)
+	jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_CLOSE, pass, drop)
+	end := len(program)
+	step(unix.BPF_RET|unix.BPF_K, ^uint32(0))
+	step(unix.BPF_RET|unix.BPF_K, 0)
+	for at := range program[:end] {
+		if program[at].Code&0x07 != unix.BPF_JMP {
+			continue
+		}
+		for _, branch := range []*uint8{&program[at].Jt, &program[at].Jf} {
+			if *branch != 0 {
+				*branch = uint8(end + int(*branch) - pass - at - 1)
+			}
+		}
+	}
+	return program
+}
+
+// asLoaded is a number of the host's byte order as BPF loads it, which takes every
+// number for one of the network's.
+func asLoaded(number uint16) uint32 {
+	return uint32(binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, number)))
 }
 
 // receive returns events, which lie in the buffer until it is used again. It waits for

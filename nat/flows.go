@@ -14,8 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eventRetryPause keeps a failing event socket from spinning.
-const eventRetryPause = time.Second
+const (
+	// eventRetryPause keeps a failing event socket from spinning.
+	eventRetryPause = time.Second
+	// eventRest gathers events: where files are small each would wake the reader, at the
+	// cost of the very packets that it tells of.
+	eventRest = 5 * time.Millisecond
+)
 
 // Flows follows connections by the events of conntrack. One goroutine reads them; a
 // filter in the kernel lets only those of marked connections through, so that other
@@ -152,17 +157,21 @@ func (f *Flows) Close() error {
 func (f *Flows) read() {
 	defer close(f.done)
 	buffer := make([]byte, eventBufferSize)
-	lost := false
+	lost, wait := false, true
 	for {
-		messages, err := f.events.receive(buffer, !lost)
+		messages, err := f.events.receive(buffer, wait)
+		wait = false
 		switch {
 		case err != nil && f.isClosing():
 			return
 		case errors.Is(err, unix.ENOBUFS):
 			lost = true
-		case errors.Is(err, unix.EAGAIN):
+		case errors.Is(err, unix.EAGAIN) && lost:
 			lost = false
 			f.resynchronise()
+		case errors.Is(err, unix.EAGAIN):
+			time.Sleep(eventRest)
+			wait = true
 		case err != nil && !errors.Is(err, unix.EINTR):
 			f.log.Error("cannot read conntrack events", zap.Error(err))
 			f.pause()

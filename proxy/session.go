@@ -124,6 +124,7 @@ func (s *session) converse(client, server net.Conn) bool {
 // wait, the smallest is enough.
 func (s *session) rest(leg *ftp.Conn, read func() (silent bool)) {
 	s.arm(leg)
+	s.collect(leg)
 	go s.attend(leg, read)
 }
 
@@ -240,10 +241,23 @@ func (s *session) dropChannel() {
 	}
 }
 
+// collect settles what conntrack has told meanwhile of transfers whose last
+// reply came by this leg.
+func (s *session) collect(leg *ftp.Conn) {
+	if leg == s.server {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.tally.collect()
+	}
+}
+
 // revoke ends every pinhole of the session. Data connections that run go on.
 func (s *session) revoke() {
 	s.dropChannel()
 	s.closeFading()
+	for _, l := range s.tally.late {
+		l.close()
+	}
 	for _, x := range s.queue.waiting {
 		if x.data != nil {
 			x.data.close()

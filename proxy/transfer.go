@@ -17,8 +17,10 @@ type tally struct {
 	late      []late // of transfers that succeeded before conntrack told of their data connection
 }
 
+// late is such a data connection. Its pinhole is spent in the kernel, if it came;
+// that it did is known when conntrack tells.
 type late struct {
-	flow  Flow
+	*channel
 	since time.Time
 }
 
@@ -35,7 +37,7 @@ func (t *tally) watch(ch *channel, succeeded bool) {
 		t.running = append(t.running, ch.flow)
 		t.collect()
 	case succeeded:
-		t.late = append(t.late, late{ch.flow, time.Now()})
+		t.late = append(t.late, late{ch, time.Now()})
 	default:
 		ch.flow.Forget()
 	}
@@ -46,13 +48,14 @@ func (t *tally) watch(ch *channel, succeeded bool) {
 func (t *tally) collect() {
 	t.late = slices.DeleteFunc(t.late, func(l late) bool {
 		switch {
-		case isClosed(l.flow.Began()):
+		case l.used():
 			t.running = append(t.running, l.flow)
 		case time.Since(l.since) >= lateEvents:
 			l.flow.Forget() // there was no data connection
 		default:
 			return false
 		}
+		l.close()
 		return true
 	})
 	running := t.running[:0]
@@ -87,14 +90,15 @@ func (t *tally) settle() {
 		flow.Forget()
 	}
 	for _, l := range t.late {
+		l.close()
 		l.flow.Forget()
 	}
 	t.running, t.late = nil, nil
 }
 
 // lateEvents bounds the wait for events of conntrack that are on their way.
-// They come within milliseconds on a busy machine.
-const lateEvents = 200 * time.Millisecond
+// They come within milliseconds. A leg that is silent for so long has had its wait.
+const lateEvents = silence
 
 // awaitEvents gives the events of data connections that are certainly over the
 // time to arrive, so that the account of the session is whole.
@@ -143,7 +147,8 @@ func (s *session) closeFading() {
 }
 
 // transferReply follows the verbs that open a data connection. Their final
-// reply ends the pinhole, used or not.
+// reply ends the pinhole, used or not; after a success within the wait for the
+// events of conntrack.
 func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Preliminary() {
 		return r.Bytes(), nil
@@ -158,9 +163,11 @@ func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if x.data == nil {
 		return r.Bytes(), nil
 	}
-	if r.Code/100 == 2 || !x.data.passive || x.data.used() {
+	switch {
+	case x.data.used(), r.Code/100 != 2 && !x.data.passive:
 		x.data.close()
-	} else {
+	case r.Code/100 == 2: // see tally.watch
+	default:
 		s.fade(x.data)
 	}
 	s.tally.watch(x.data, r.Code/100 == 2)
