@@ -62,6 +62,7 @@ type Manager struct {
 	ways     map[way]*lead
 	urgent   []ending
 	spent    []ending
+	leaving  map[way]int // of the endings in both lists
 	stats    Stats
 }
 
@@ -120,6 +121,7 @@ func NewManager(b Backend, opts Options) *Manager {
 		open:     make(map[uint64]*Lease),
 		order:    list.New(),
 		ways:     make(map[way]*lead),
+		leaving:  make(map[way]int),
 		stats:    Stats{Backend: b.Name()},
 	}
 }

@@ -45,10 +45,7 @@ func (w *worker) batch(now time.Time) (batch []*request, shuts []Hole) {
 		return batch, w.closing()
 	}
 	holes := holesOf(batch)
-	var urgent, spent []Hole
-	urgent, w.urgent = inTheWay(holes, w.urgent)
-	spent, w.spent = inTheWay(holes, w.spent)
-	return batch, append(urgent, spent...)
+	return batch, append(w.inTheWay(holes, &w.urgent), w.inTheWay(holes, &w.spent)...)
 }
 
 // retryOpen follows a failed transaction. If another program has destroyed what the rules hang on, that is repaired
@@ -173,12 +170,12 @@ func (m *Manager) expire(now time.Time) {
 
 // shutUrgent and shutSpent queue a removal. The caller holds m.mu.
 func (m *Manager) shutUrgent(h Hole, now time.Time) {
-	m.urgent = append(m.urgent, ending{h, now})
+	m.queue(&m.urgent, ending{h, now})
 	m.poke()
 }
 
 func (m *Manager) shutSpent(h Hole, now time.Time) {
-	m.spent = append(m.spent, ending{h, now})
+	m.queue(&m.spent, ending{h, now})
 	if len(m.spent) == 1 || len(m.spent) >= maxClosing {
 		m.poke()
 	}

@@ -1,5 +1,7 @@
 package firewall
 
+import "slices"
+
 // Two holes may admit the same connection (a client announces one port in two sessions, a server one port twice), but a
 // rule of translation reads only addresses and the destination port: it cannot tell them apart. So they must agree in
 // where they lead.
@@ -41,24 +43,40 @@ func (m *Manager) exit(p Pinhole) {
 	}
 }
 
-// inTheWay splits shuts into those whose rules would catch a connection of one of the holes, and the rest.
-func inTheWay(holes []Hole, shuts []ending) (blocking []Hole, rest []ending) {
-	if len(shuts) == 0 {
-		return nil, nil
+// queue adds an ending to one of the two lists, urgent or spent. The caller holds m.mu.
+func (m *Manager) queue(list *[]ending, e ending) {
+	*list = append(*list, e)
+	for _, w := range e.hole.ways() {
+		m.leaving[w]++
 	}
-	wanted := make(map[way]bool, 2*len(holes))
+}
+
+// inTheWay takes from a list those endings whose rules would catch a connection of one of the holes. As a rule there are
+// none, and that must not cost more the longer the list is. The caller holds m.mu.
+func (m *Manager) inTheWay(holes []Hole, list *[]ending) (blocking []Hole) {
+	wanted := map[way]bool{}
 	for _, h := range holes {
 		for _, w := range h.ways() {
-			wanted[w] = true
+			if m.leaving[w] > 0 {
+				wanted[w] = true
+			}
 		}
 	}
-	for _, s := range shuts {
-		w := s.hole.ways()
-		if wanted[w[0]] || wanted[w[1]] {
-			blocking = append(blocking, s.hole)
-		} else {
-			rest = append(rest, s)
-		}
+	if len(wanted) == 0 {
+		return nil
 	}
-	return blocking, rest
+	*list = slices.DeleteFunc(*list, func(e ending) bool {
+		ways := e.hole.ways()
+		if !wanted[ways[0]] && !wanted[ways[1]] {
+			return false
+		}
+		blocking = append(blocking, e.hole)
+		for _, w := range ways {
+			if m.leaving[w]--; m.leaving[w] == 0 {
+				delete(m.leaving, w)
+			}
+		}
+		return true
+	})
+	return blocking
 }

@@ -183,6 +183,7 @@ func (w *worker) closing() []Hole {
 		}
 	}
 	w.urgent, w.spent = nil, nil
+	clear(w.leaving)
 	return shuts
 }
 
@@ -192,7 +193,7 @@ func (w *worker) shut(shuts []Hole) {
 		now := time.Now()
 		w.mu.Lock()
 		for _, h := range shuts {
-			w.urgent = append(w.urgent, ending{h, now})
+			w.queue(&w.urgent, ending{h, now})
 		}
 		w.mu.Unlock()
 		w.retry = now.Add(retryShut)

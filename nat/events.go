@@ -62,12 +62,17 @@ func subscribe(fd int, mark, mask uint32) error {
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: eventGroups}); err != nil {
 		return fmt.Errorf("subscribe to conntrack events: %w", err)
 	}
+	// Nobody but the kernel can send to a connected socket.
+	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("subscribe to conntrack events: %w", err)
+	}
 	return nil
 }
 
 // eventFilter is a classic BPF program that lets the messages of conntrack through that
 // matter here: a connection with this mark, under the mask, has begun, has ended by its
-// TCP state, or is gone. The changes of state between, most of all events, wake nobody.
+// TCP state, or is gone without such an end. The changes of state between and the late
+// removal of what has ended, most of all events, wake nobody.
 func eventFilter(mark, mask uint32) []unix.SockFilter {
 	const (
 		firstAttribute = unix.SizeofNlMsghdr + nl.SizeofNfgenmsg
@@ -78,50 +83,78 @@ func eventFilter(mark, mask uint32) []unix.SockFilter {
 		findAttribute = 1<<32 - 0x1000 + 12
 		findInside    = 1<<32 - 0x1000 + 16
 	)
-	var program []unix.SockFilter
-	step := func(code uint16, k uint32) { program = append(program, unix.SockFilter{Code: code, K: k}) }
-	// A jump names the label it goes to; the distance is filled in at the end.
-	const pass, drop = 1, 2
-	jump := func(code uint16, k uint32, yes, no uint8) {
-		program = append(program, unix.SockFilter{Code: unix.BPF_JMP | code | unix.BPF_K, K: k, Jt: yes, Jf: no})
+	var p eventProgram
+	find := func(how uint32, attribute uint32, missing uint8) {
+		p.step(unix.BPF_LDX|unix.BPF_IMM, attribute)
+		p.step(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, how)
+		p.jump(unix.BPF_JEQ, 0, missing, 0)
 	}
-	find := func(how uint32, attribute uint32) {
-		step(unix.BPF_LDX|unix.BPF_IMM, attribute)
-		step(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, how)
-		jump(unix.BPF_JEQ, 0, drop, 0)
+	loadState := func(missing uint8) {
+		p.step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
+		find(findAttribute, nl.CTA_PROTOINFO, missing)
+		find(findInside, nl.CTA_PROTOINFO_TCP, missing)
+		find(findInside, nl.CTA_PROTOINFO_TCP_STATE, missing)
+		p.step(unix.BPF_MISC|unix.BPF_TAX, 0)
+		p.step(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, unix.SizeofRtAttr)
 	}
-	step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
-	find(findAttribute, nl.CTA_MARK)
-	step(unix.BPF_MISC|unix.BPF_TAX, 0)
-	step(unix.BPF_LD|unix.BPF_W|unix.BPF_IND, unix.SizeofRtAttr)
-	step(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, mask)
-	jump(unix.BPF_JEQ, mark&mask, 0, drop)
-	step(unix.BPF_LD|unix.BPF_H|unix.BPF_ABS, flagsOffset)
-	jump(unix.BPF_JSET, asLoaded(unix.NLM_F_CREATE), pass, 0)
-	step(unix.BPF_LD|unix.BPF_H|unix.BPF_ABS, typeOffset)
-	jump(unix.BPF_JEQ, asLoaded(ctMessage(nl.IPCTNL_MSG_CT_DELETE)), pass, 0)
-	step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
-	find(findAttribute, nl.CTA_PROTOINFO)
-	find(findInside, nl.CTA_PROTOINFO_TCP)
-	find(findInside, nl.CTA_PROTOINFO_TCP_STATE)
-	step(unix.BPF_MISC|unix.BPF_TAX, 0)
-	step(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, unix.SizeofRtAttr)
-	jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_TIME_WAIT, pass, 0)
-	jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_CLOSE, pass, drop)
-	end := len(program)
-	step(unix.BPF_RET|unix.BPF_K, ^uint32(0))
-	step(unix.BPF_RET|unix.BPF_K, 0)
-	for at := range program[:end] {
-		if program[at].Code&0x07 != unix.BPF_JMP {
-			continue
-		}
-		for _, branch := range []*uint8{&program[at].Jt, &program[at].Jf} {
+	p.step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
+	find(findAttribute, nl.CTA_MARK, toDrop)
+	p.step(unix.BPF_MISC|unix.BPF_TAX, 0)
+	p.step(unix.BPF_LD|unix.BPF_W|unix.BPF_IND, unix.SizeofRtAttr)
+	p.step(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, mask)
+	p.jump(unix.BPF_JEQ, mark&mask, 0, toDrop)
+	p.step(unix.BPF_LD|unix.BPF_H|unix.BPF_ABS, flagsOffset)
+	p.jump(unix.BPF_JSET, asLoaded(unix.NLM_F_CREATE), toPass, 0)
+	p.step(unix.BPF_LD|unix.BPF_H|unix.BPF_ABS, typeOffset)
+	p.jump(unix.BPF_JEQ, asLoaded(ctMessage(nl.IPCTNL_MSG_CT_DELETE)), toGone, 0)
+	loadState(toDrop)
+	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_TIME_WAIT, toPass, 0)
+	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_CLOSE, toPass, toDrop)
+	p.label(toGone)
+	loadState(toPass) // older kernels do not tell it
+	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_TIME_WAIT, toDrop, 0)
+	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_CLOSE, toDrop, toPass)
+	p.label(toPass)
+	p.step(unix.BPF_RET|unix.BPF_K, ^uint32(0))
+	p.label(toDrop)
+	p.step(unix.BPF_RET|unix.BPF_K, 0)
+	return p.linked()
+}
+
+// Where the jumps of an eventProgram go to, until it is linked; 0: on.
+const (
+	toPass = 1 + iota
+	toDrop
+	toGone
+	labels
+)
+
+// eventProgram is a BPF program in the making.
+type eventProgram struct {
+	steps  []unix.SockFilter
+	places [labels]int
+}
+
+func (p *eventProgram) step(code uint16, k uint32) {
+	p.steps = append(p.steps, unix.SockFilter{Code: code, K: k})
+}
+
+func (p *eventProgram) jump(code uint16, k uint32, yes, no uint8) {
+	p.steps = append(p.steps, unix.SockFilter{Code: unix.BPF_JMP | code | unix.BPF_K, K: k, Jt: yes, Jf: no})
+}
+
+func (p *eventProgram) label(l int) { p.places[l] = len(p.steps) }
+
+// linked puts distances in the place of labels.
+func (p *eventProgram) linked() []unix.SockFilter {
+	for at := range p.steps {
+		for _, branch := range []*uint8{&p.steps[at].Jt, &p.steps[at].Jf} {
 			if *branch != 0 {
-				*branch = uint8(end + int(*branch) - pass - at - 1)
+				*branch = uint8(p.places[*branch] - at - 1)
 			}
 		}
 	}
-	return program
+	return p.steps
 }
 
 // asLoaded is a number of the host's byte order as BPF loads it, which takes every
@@ -135,20 +168,16 @@ func asLoaded(number uint16) uint32 {
 // any other after close.
 func (s *eventSocket) receive(buffer []byte, wait bool) ([]syscall.NetlinkMessage, error) {
 	var length int
-	var sender unix.Sockaddr
 	var failed error
 	err := s.raw.Read(func(fd uintptr) bool {
-		length, sender, failed = unix.Recvfrom(int(fd), buffer, 0)
+		length, failed = unix.Read(int(fd), buffer)
 		return !wait || failed != unix.EAGAIN
 	})
 	if err != nil {
 		return nil, err
 	}
 	if failed != nil {
-		return nil, os.NewSyscallError("recvfrom", failed)
-	}
-	if from, ok := sender.(*unix.SockaddrNetlink); !ok || from.Pid != nl.PidKernel {
-		return nil, nil
+		return nil, os.NewSyscallError("read", failed)
 	}
 	return syscall.ParseNetlinkMessage(buffer[:length])
 }

@@ -24,6 +24,7 @@ type Flow struct {
 	// Guarded by flows.mu.
 	counters  Counters
 	forgotten bool
+	ending    bool // its end has been seen, and is told soon
 }
 
 // Counters tells what a connection has carried. Original counts what went from source
@@ -90,8 +91,7 @@ func (f *Flow) Kill() error {
 }
 
 // Forget ends the interest in a connection, whether or not it has come; a running one
-// goes on. Forgetting it again has no effect. Until conntrack drops the entry, some two
-// minutes after the end, a small record stays, lest a later Flow be given the old one.
+// goes on. Forgetting it again has no effect.
 func (f *Flow) Forget() {
 	all := f.flows
 	all.mu.Lock()
@@ -105,6 +105,7 @@ func (f *Flow) Forget() {
 		all.unexpect(f)
 	case f.over():
 		all.stats.Ended--
+		all.untrack(f)
 	default:
 		all.stats.Running--
 	}

@@ -28,6 +28,7 @@ const (
 type Flows struct {
 	log     *zap.Logger
 	events  *eventSocket
+	asker   *asker // of the reader
 	table   *conntrack
 	mark    uint32
 	mask    uint32
@@ -36,9 +37,18 @@ type Flows struct {
 
 	mu       sync.Mutex
 	expected map[flowKey][]*Flow // the newest last
-	tracked  map[tuple]*Flow     // begun, perhaps ended or forgotten: as long as conntrack has the entry
+	tracked  map[tuple]*Flow     // begun, and not both ended and forgotten
 	stats    FlowStats
 	closed   bool
+
+	endings []flowEnd // of the reader: not yet told
+}
+
+// flowEnd is a connection that has ended, with its entry as the event showed it.
+type flowEnd struct {
+	flow *Flow
+	last entry
+	gone bool // conntrack has no entry any more
 }
 
 // flowKey is what is known of a connection before it comes.
@@ -75,9 +85,16 @@ func Watch(log *zap.Logger, mark, mask uint32) (*Flows, error) {
 		table.close()
 		return nil, fmt.Errorf("watch connections: %w", err)
 	}
+	asker, err := openAsker()
+	if err != nil {
+		table.close()
+		events.close()
+		return nil, fmt.Errorf("watch connections: %w", err)
+	}
 	f := &Flows{
 		log:      log,
 		events:   events,
+		asker:    asker,
 		table:    table,
 		mark:     mark,
 		mask:     mask,
@@ -146,6 +163,7 @@ func (f *Flows) Close() error {
 	err := f.events.close()
 	<-f.done
 	f.table.close()
+	f.asker.close()
 	if err != nil {
 		return fmt.Errorf("stop watching connections: %w", err)
 	}
@@ -170,6 +188,7 @@ func (f *Flows) read() {
 			lost = false
 			f.resynchronise()
 		case errors.Is(err, unix.EAGAIN):
+			f.finish()
 			time.Sleep(eventRest)
 			wait = true
 		case err != nil && !errors.Is(err, unix.EINTR):
@@ -180,6 +199,9 @@ func (f *Flows) read() {
 			if e, ok := parseEntry(message.Data); ok {
 				f.handle(message.Header.Type, message.Header.Flags, e)
 			}
+		}
+		if len(f.endings) >= askAtOnce {
+			f.finish()
 		}
 	}
 }
@@ -201,11 +223,12 @@ func (f *Flows) pause() {
 	}
 }
 
-// handle brings one event home.
+// handle brings one event home. An end is noted, and told by finish.
 func (f *Flows) handle(messageType, flags uint16, e entry) {
 	gone := messageType == ctMessage(nl.IPCTNL_MSG_CT_DELETE)
 	fresh := !gone && flags&unix.NLM_F_CREATE != 0
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.stats.Events++
 	flow := f.tracked[e.tuple]
 	if flow != nil && flow.id != e.id {
@@ -217,9 +240,9 @@ func (f *Flows) handle(messageType, flags uint16, e entry) {
 	case flow != nil && gone:
 		delete(f.tracked, e.tuple)
 	}
-	f.mu.Unlock()
-	if flow != nil && (gone || e.over()) {
-		f.finish(flow, e, gone)
+	if flow != nil && !flow.ending && (gone || e.over()) {
+		flow.ending = true
+		f.endings = append(f.endings, flowEnd{flow, e, gone})
 	}
 }
 
@@ -254,27 +277,51 @@ func (f *Flows) unexpect(flow *Flow) {
 	f.expected[flow.key] = slices.Delete(waiting, at, at+1)
 }
 
-// finish notes the end of a connection with its last counters. The event of a state
+// finish tells the ends of connections, with their last counters. The event of a state
 // change has none, so they are asked for; the entry outlives its end by its timeout.
-func (f *Flows) finish(flow *Flow, e entry, gone bool) {
-	if flow.isEnded() {
+func (f *Flows) finish() {
+	if len(f.endings) == 0 {
 		return
 	}
-	last := e
-	if !gone {
-		if now, err := f.table.get(flow.handle); err == nil && now.id == flow.id {
-			last = now
+	var asked []int
+	var handles []handle
+	for i, end := range f.endings {
+		if !end.gone {
+			asked, handles = append(asked, i), append(handles, end.flow.handle)
 		}
+	}
+	err := f.asker.ask(handles, func(i int, now entry) {
+		if end := &f.endings[asked[i]]; now.id == end.flow.id {
+			end.last.original, end.last.reply = now.original, now.reply
+		}
+	})
+	if err != nil {
+		f.log.Error("the last counters of connections are missing", zap.Error(err))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	flow.count(last)
-	flow.counters.Ended = time.Now()
-	flow.counters.Reset = e.state == nl.TCP_CONNTRACK_CLOSE
-	close(flow.ended)
-	if !flow.forgotten {
-		f.stats.Running--
-		f.stats.Ended++
+	for _, end := range f.endings {
+		flow := end.flow
+		flow.count(end.last)
+		flow.counters.Ended = time.Now()
+		flow.counters.Reset = end.last.state == nl.TCP_CONNTRACK_CLOSE
+		close(flow.ended)
+		if flow.forgotten {
+			f.untrack(flow)
+		} else {
+			f.stats.Running--
+			f.stats.Ended++
+		}
+	}
+	clear(f.endings)
+	f.endings = f.endings[:0]
+}
+
+// untrack gives up a connection that nobody is interested in any more. It is called
+// with mu held.
+func (f *Flows) untrack(flow *Flow) {
+	if f.tracked[flow.tuple] == flow {
+		delete(f.tracked, flow.tuple)
 	}
 }
 
@@ -293,12 +340,16 @@ func (f *Flows) resynchronise() {
 		return
 	}
 	for _, e := range entries {
-		if flow := missing[e.tuple]; flow != nil && flow.id == e.id {
+		flow := missing[e.tuple]
+		if flow != nil && flow.id == e.id {
 			delete(missing, e.tuple)
+		} else if e.over() {
+			continue // of a time before, or so short that it cannot be told from such
 		}
 		f.handle(ctMessage(nl.IPCTNL_MSG_CT_NEW), unix.NLM_F_CREATE, e)
 	}
 	for t, flow := range missing {
 		f.handle(ctMessage(nl.IPCTNL_MSG_CT_DELETE), 0, entry{tuple: t, id: flow.id})
 	}
+	f.finish()
 }
