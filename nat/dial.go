@@ -92,7 +92,7 @@ func (d Dialer) dialFrom(ctx context.Context, server, source netip.AddrPort) (*n
 	dialer.SetMultipathTCP(false)
 	dialer.Control = func(network, _ string, raw syscall.RawConn) error {
 		return control(raw, func(fd int) error {
-			if err := setUrgentInline(fd); err != nil || !source.IsValid() {
+			if err := setControlConnection(fd); err != nil || !source.IsValid() {
 				return err
 			}
 			return borrowAddress(fd, network, d.Mark)

@@ -107,7 +107,7 @@ func network(address netip.Addr) string {
 // controlListener prepares a listening socket. Go has set SO_REUSEADDR on it.
 func controlListener(network, _ string, raw syscall.RawConn) error {
 	return control(raw, func(fd int) error {
-		return errors.Join(setTransparent(fd, network), setUrgentInline(fd))
+		return errors.Join(setTransparent(fd, network), setControlConnection(fd))
 	})
 }
 
@@ -130,6 +130,19 @@ func setTransparent(fd int, network string) error {
 		return fmt.Errorf("make the socket transparent (needs CAP_NET_ADMIN): %w", err)
 	}
 	return nil
+}
+
+// congestionControl is the plain one of RFC 5681, which every kernel has. A control
+// connection says a line now and then; pacing by a timer (BBR, the default of some
+// hosts) would cost it more than the line.
+const congestionControl = "reno"
+
+// setControlConnection prepares a socket for a control connection.
+func setControlConnection(fd int) error {
+	if err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestionControl); err != nil {
+		return fmt.Errorf("choose the congestion control: %w", err)
+	}
+	return setUrgentInline(fd)
 }
 
 // setUrgentInline leaves urgent data in its place in the stream: the Telnet Synch of

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"strconv"
 
-	"go.uber.org/zap"
-
 	"github.com/ftpgate/ftpgate/proxy/ftp"
 	"github.com/ftpgate/ftpgate/proxy/policy"
 )
@@ -75,8 +73,7 @@ func (s *session) activate(cmd ftp.Command, claimed netip.AddrPort, render func(
 	s.channel = ch
 	s.mu.Unlock()
 	line := append(render(nil, ch.announced), "\r\n"...)
-	s.log.Debug("data address announced", append(s.sessionField(), zap.String("verb", cmd.Verb),
-		zap.String("said", ftp.Quote(cmd.Line)), zap.String("sent", ftp.Quote(trimLine(line))), zap.Stringer("pinhole", ch.lease.Hole()))...)
+	s.logAnnounced(cmd.Verb, func() string { return ftp.Quote(cmd.Line) }, line, ch)
 	return s.forward(exchange{verb: lookup(cmd.Verb), data: ch}, line)
 }
 

@@ -20,17 +20,29 @@ const silence = 100 * time.Millisecond
 // the server has none: what it owes is told by the client's.
 func (s *session) arm(leg *ftp.Conn) {
 	if leg == s.server {
+		s.serverAwake = time.Time{}
 		leg.SetIdle(time.Time{})
 		return
 	}
+	s.clientAwake = time.Time{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	leg.SetIdle(s.deadline())
 }
 
-// awake sets the time at which a leg that is being read is silent.
+// awake sets the time at which a leg that is being read is silent. It leaves it
+// where it is for half of that time, since it is called for each line.
 func (s *session) awake(leg *ftp.Conn) {
-	deadline := time.Now().Add(silence)
+	now := time.Now()
+	until := &s.serverAwake
+	if leg == s.client {
+		until = &s.clientAwake
+	}
+	if until.Sub(now) > silence/2 {
+		return
+	}
+	*until = now.Add(silence)
+	deadline := *until
 	if leg == s.client {
 		s.mu.Lock()
 		defer s.mu.Unlock()

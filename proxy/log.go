@@ -41,6 +41,15 @@ func (s *session) logEnd() {
 		zap.Int("transfers", s.tally.transfers), zap.Int("failed", s.tally.failed), zap.Uint64("bytes", s.tally.bytes))...)
 }
 
+// logAnnounced shows what was said and what was sent in its place. It comes with
+// each file, so that it must cost nothing where nobody wants it.
+func (s *session) logAnnounced(verb string, said func() string, sent []byte, ch *channel) {
+	if line := s.log.Check(zap.DebugLevel, "data address announced"); line != nil {
+		line.Write(append(s.sessionField(), zap.String("verb", verb), zap.String("said", said()),
+			zap.String("sent", ftp.Quote(trimLine(sent))), zap.Stringer("pinhole", ch.lease.Hole()))...)
+	}
+}
+
 // logRefusal is the one line that each refusal gets.
 func (s *session) logRefusal(verb string, r *policy.Refusal) {
 	s.log.Info("refused", append(s.fields(r.Why), zap.String("verb", verb), zap.Int("code", r.Code))...)

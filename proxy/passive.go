@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/ftpgate/ftpgate/proxy/ftp"
 	"github.com/ftpgate/ftpgate/proxy/policy"
 )
@@ -106,8 +104,7 @@ func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render fu
 	}
 	s.mu.Unlock()
 	line := render(ch.announced)
-	s.log.Debug("data address announced", append(s.sessionField(), zap.String("verb", verb),
-		zap.String("said", fmt.Sprintf("%d %s", r.Code, ftp.Quote(r.Text()))), zap.String("sent", ftp.Quote(trimLine(line))), zap.Stringer("pinhole", ch.lease.Hole()))...)
+	s.logAnnounced(verb, func() string { return fmt.Sprintf("%d %s", r.Code, ftp.Quote(r.Text())) }, line, ch)
 	return line, nil
 }
 

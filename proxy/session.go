@@ -40,6 +40,8 @@ type session struct {
 	clientLeg, serverLeg leg
 	client, server       *ftp.Conn
 	born                 time.Time
+	clientAwake          time.Time    // until when the leg is not silent; zero: it rests
+	serverAwake          time.Time    // each is its reader's own
 	heard                atomic.Int64 // when a line last came from either side, in ns since born
 
 	wires   atomic.Pointer[wires]

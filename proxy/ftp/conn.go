@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type Conn struct {
 	reply    *block // memory of a multi-line reply
 	midReply bool   // a multi-line reply has begun
 	patience patience
+	writeBy  atomic.Int64 // the deadline of writes, in ns since 1970
 }
 
 // NewConn wraps c.
@@ -199,10 +201,15 @@ func (c *Conn) readError(err error, held bool) error {
 	return err
 }
 
-// Write sends p to the peer, within WriteTimeout. Concurrent writes do not mix.
+// Write sends p to the peer, within WriteTimeout, of which shortly after another Write up to a half may be over: a
+// deadline for each line would cost a good part of the line. Concurrent writes do not mix.
 func (c *Conn) Write(p []byte) (int, error) {
-	// A connection that takes no deadline is closed: the write says so.
-	_ = c.lines.conn.SetWriteDeadline(time.Now().Add(WriteTimeout))
+	now := time.Now()
+	if until := now.Add(WriteTimeout); until.UnixNano()-c.writeBy.Load() > int64(WriteTimeout/2) {
+		c.writeBy.Store(until.UnixNano())
+		// A connection that takes no deadline is closed: the write says so.
+		_ = c.lines.conn.SetWriteDeadline(until)
+	}
 	return c.lines.conn.Write(p)
 }
 
