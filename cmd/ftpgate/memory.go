@@ -1,35 +1,73 @@
 package main
 
 import (
+	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 )
 
-// worthwhile is the least memory, in bytes, that is given back.
-const worthwhile = 4 << 20
+const (
+	// worthwhile is the least memory, in bytes, that is given back.
+	worthwhile = 4 << 20
+	// quiet is how much may be allocated between two looks, in bytes, by a daemon
+	// that has nothing to do.
+	quiet = 256 << 10
+	// headroom is how much garbage may gather at least before it is collected, in
+	// bytes. Go's own pace, as much as there is live memory, would have a gateway
+	// with few sessions and many files collect a hundred times a second.
+	headroom = 16 << 20
+	// steadyPace is Go's default, in percent of the live memory, and hastiest the
+	// other end: a burst of sessions must not outrun the collector.
+	steadyPace, hastiest = 100, 800
+)
 
-// memory gives back to the host what a burst of sessions has left behind. Left
-// to itself, the collector of an idle daemon runs every two minutes, and gives
-// back little by little: on a small router that is long.
+// memory keeps the daemon small without making it slow.
 type memory struct {
-	cycles uint64 // of the collector, when it was last looked at
+	allocated uint64 // in all, when it was last looked at
 }
 
-// tidy is called from time to time. It does something only if the collector had
-// nothing to do meanwhile, so that a busy daemon loses no time with it.
+// tidy, called from time to time, gives back to the host what a burst of
+// sessions has left behind, once the daemon is quiet. Left to itself, Go's
+// collector then runs every two minutes, and gives back little by little: on a
+// small router that is long.
 func (m *memory) tidy() {
 	samples := []metrics.Sample{
-		{Name: "/gc/cycles/total:gc-cycles"},
+		{Name: "/gc/heap/allocs:bytes"},
 		{Name: "/memory/classes/heap/free:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/gc/heap/live:bytes"},
 	}
 	metrics.Read(samples)
-	cycles, free, objects, live := samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64(), samples[3].Value.Uint64()
-	idle := cycles == m.cycles
-	m.cycles = cycles
+	allocated, free, objects, live := samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64(), samples[3].Value.Uint64()
+	idle := allocated-m.allocated < quiet
+	m.allocated = allocated
 	if spare := free + objects - min(live, objects); idle && spare > max(worthwhile, objects/4) {
 		debug.FreeOSMemory()
-		m.cycles++
 	}
+}
+
+// cycle is garbage from its birth: it is found at each collection.
+type cycle struct{ _ *byte }
+
+// pace fits the collector's pace to the live memory after each collection,
+// unless the administrator has set one (GOGC).
+func pace() {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}}
+	var next func(*cycle)
+	next = func(*cycle) {
+		metrics.Read(samples)
+		live := samples[0].Value.Uint64() + samples[1].Value.Uint64()
+		debug.SetGCPercent(paceFor(live))
+		runtime.SetFinalizer(new(cycle), next)
+	}
+	next(nil)
+}
+
+// paceFor is the percentage by which the heap may grow over that much live memory.
+func paceFor(live uint64) int {
+	return int(min(max(headroom*100/max(live, 1), steadyPace), hastiest))
 }

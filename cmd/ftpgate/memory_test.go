@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 )
 
 // TestTidy: garbage goes once the collector has rested, and only once.
@@ -17,7 +18,7 @@ func TestTidy(t *testing.T) {
 	clear(held)
 	var m memory
 	var before, after runtime.MemStats
-	m.tidy() // learns that the collector has run
+	m.tidy() // learns what has been allocated, and that the daemon is not quiet
 	runtime.ReadMemStats(&before)
 	m.tidy()
 	runtime.ReadMemStats(&after)
@@ -31,4 +32,35 @@ func TestTidy(t *testing.T) {
 	if runtime.ReadMemStats(&after); after.NumGC != collected {
 		t.Error("it collected again with nothing to collect")
 	}
+}
+
+func TestPace(t *testing.T) {
+	for live, want := range map[uint64]int{0: hastiest, 1 << 20: hastiest, 4 << 20: 400, 16 << 20: 100, 1 << 30: 100} {
+		if got := paceFor(live); got != want {
+			t.Errorf("%d bytes: %d %%, want %d", live, got, want)
+		}
+	}
+}
+
+// TestPaceFollows: the pace changes with the memory, at each collection.
+func TestPaceFollows(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	t.Setenv("GOGC", "")
+	pace()
+	now := func() int {
+		percent := debug.SetGCPercent(-1)
+		debug.SetGCPercent(percent)
+		return percent
+	}
+	if got := now(); got <= steadyPace {
+		t.Fatalf("little memory, pace %d", got)
+	}
+	held := make([]byte, 64<<20)
+	for end := time.Now().Add(10 * time.Second); now() != steadyPace; {
+		runtime.GC()
+		if time.Now().After(end) {
+			t.Fatalf("much memory, pace %d", now())
+		}
+	}
+	runtime.KeepAlive(held)
 }
