@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 )
 
 const (
@@ -50,21 +51,26 @@ func (m *memory) tidy() {
 // cycle is garbage from its birth: it is found at each collection.
 type cycle struct{ _ *byte }
 
-// pace fits the collector's pace to the live memory after each collection,
-// unless the administrator has set one (GOGC).
-func pace() {
+// pace fits the collector's pace to the live memory after each collection until
+// stop, unless the administrator has set one (GOGC).
+func pace() (stop func()) {
 	if os.Getenv("GOGC") != "" {
-		return
+		return func() {}
 	}
+	var stopped atomic.Bool
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}}
 	var next func(*cycle)
 	next = func(*cycle) {
+		if stopped.Load() {
+			return
+		}
 		metrics.Read(samples)
 		live := samples[0].Value.Uint64() + samples[1].Value.Uint64()
 		debug.SetGCPercent(paceFor(live))
 		runtime.SetFinalizer(new(cycle), next)
 	}
 	next(nil)
+	return func() { stopped.Store(true) }
 }
 
 // paceFor is the percentage by which the heap may grow over that much live memory.

@@ -46,7 +46,8 @@ func TestPace(t *testing.T) {
 func TestPaceFollows(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	t.Setenv("GOGC", "")
-	pace()
+	runtime.GC()
+	defer pace()()
 	now := func() int {
 		percent := debug.SetGCPercent(-1)
 		debug.SetGCPercent(percent)

@@ -56,7 +56,7 @@ func run(ctx context.Context, path string) error {
 	if err := privileged(); err != nil {
 		return runError{err}
 	}
-	pace()
+	defer pace()()
 	g, err := start(ctx, config, log)
 	switch {
 	case errors.Is(err, errStopped):
