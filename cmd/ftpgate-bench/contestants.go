@@ -25,6 +25,7 @@ const (
 	forward    = "forward"
 	kernel     = "kernel"
 	modProxy   = "modproxy"
+	bareRelay  = "relay"
 	ftpgateNFT = "ftpgate-nft"
 	ftpgateIPT = "ftpgate-ipt"
 )
@@ -47,6 +48,8 @@ func entries() []entry {
 			lab.FilterStateful, false, useKernelHelper},
 		{modProxy, "ProFTPD with mod_proxy as reverse proxy on a router that filters nothing",
 			lab.FilterOpen, true, startModProxy},
+		{bareRelay, "a program that only passes control connections on as they come (TPROXY, Go), on a router that filters nothing: the " +
+			"least that any gateway in user space costs", lab.FilterOpen, true, startRelay},
 		{ftpgateNFT, "ftpgate, firewall.backend nftables; stateful filter, masquerade",
 			lab.FilterStateful, false, startFTPGate("nftables")},
 		{ftpgateIPT, "ftpgate, firewall.backend iptables (iptables-nft); stateful filter, masquerade",

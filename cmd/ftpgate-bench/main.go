@@ -92,6 +92,8 @@ func dispatch(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == serveCommand:
 		return serve()
+	case len(args) == 1 && args[0] == relayCommand:
+		return relay()
 	case len(args) == 1 && args[0] == awakeCommand:
 		return stayAwake()
 	case len(args) == 2 && args[0] == loadCommand:

@@ -9,8 +9,8 @@ import (
 	"github.com/ftpgate/ftpgate/deploy/lab"
 )
 
-// openingCrowds are the numbers of unused pinholes among which one more is opened. The daemon allows 4,096.
-var openingCrowds = []int{0, 1000, 4000}
+// openingCrowds are the numbers of unused pinholes among which one more is opened.
+var openingCrowds = []int{0, 1000, 5000}
 
 const (
 	// crowdPatience bounds the opening of all those pinholes. What takes longer is reported as that.

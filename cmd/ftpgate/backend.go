@@ -12,9 +12,18 @@ import (
 	"github.com/ftpgate/ftpgate/firewall/nftables"
 )
 
+// How many pinholes may be open at the same time. The kernel looks an element of
+// nftables up, however many there are; rules of iptables it walks through, with
+// each connection that begins.
+const (
+	mostElements = 65536
+	mostRules    = 8192
+)
+
 // choice is the packet filter that holds the pinholes, and why.
 type choice struct {
 	backend firewall.Backend
+	most    int // pinholes
 	reason  string
 	warning string // "": all is well; else what the administrator should look at
 }
@@ -50,7 +59,7 @@ func chooseNFTables(reason string) (choice, error) {
 	if err != nil {
 		return choice{}, err
 	}
-	return choice{backend: b, reason: reason}, nil
+	return choice{backend: b, most: mostElements, reason: reason}, nil
 }
 
 func chooseIPTables(c *configs.Config, reason string) (choice, error) {
@@ -65,6 +74,7 @@ func chooseIPTables(c *configs.Config, reason string) (choice, error) {
 	variant := b.Choice()
 	return choice{
 		backend: b,
+		most:    mostRules,
 		reason:  fmt.Sprintf("%s; variant %s: %s", reason, variant.Variant, variant.Reason),
 		warning: variant.Warning,
 	}, nil

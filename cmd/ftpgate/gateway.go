@@ -164,7 +164,9 @@ func (g *gateway) filter(context.Context) error {
 		return err
 	}
 	chosen.tell(g.log)
-	g.pinholes = firewall.NewManager(chosen.backend, firewall.Options{Lifetime: g.config.Firewall.PinholeTimeout, Log: g.log})
+	g.pinholes = firewall.NewManager(chosen.backend, firewall.Options{
+		Lifetime: g.config.Firewall.PinholeTimeout, MaxHoles: chosen.most, Log: g.log,
+	})
 	g.later("removing the firewall rules", g.pinholes.Stop)
 	return g.pinholes.Start(frame)
 }
