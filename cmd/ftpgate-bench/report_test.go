@@ -17,7 +17,7 @@ func exampleReport() report {
 	s.add(ftpgateNFT, "bulk.1.rate", 2)
 	s.add(ftpgateNFT, "bulk.1.cpu", 0.005)
 	s.add(ftpgateNFT, "opening.0.p50", 0.2)
-	s.add(ftpgateNFT, "opening.4000.p50", 0.25)
+	s.add(ftpgateNFT, "opening.5000.p50", 0.25)
 	s.note("something was odd")
 	o := options{rounds: 2, duration: time.Second, only: []string{kernel, ftpgateNFT}}
 	return newReport(o, machine{Cores: 2, CPU: "abacus"}, s)
@@ -34,7 +34,7 @@ func TestTable(t *testing.T) {
 		"1 KiB passive, 1 session files/s 1000 500 0.50 - nft ≥ 0.7 × kernel MISSED",
 		"bulk, 1 at once GiB/s 2.00 2.00 1.00 - bulk,", // nothing was measured that it must be compared with
 		"bulk, 1 at once, gateway's CPU s/GiB - 0.0050 - - nft ≤ 0.01 reached",
-		"PASV to 227 among 4,000 pinholes (once), p50 ms - 0.250 - - nft ≤ 1.25 × its own without pinholes reached",
+		"PASV to 227 among 5,000 pinholes (once), p50 ms - 0.250 - - nft ≤ 1.25 × its own without pinholes reached",
 		"2 × abacus", "something was odd",
 	} {
 		if !strings.Contains(squeezed, want) {
