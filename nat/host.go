@@ -22,29 +22,45 @@ func HasIPv6() bool {
 	return err == nil && len(bytes.TrimSpace(addresses)) > 0
 }
 
-// InterfaceName returns the name of the interface with an index. It is asked for with each session, and the kernel has an
-// answer for just that (netdevice(7), SIOCGIFNAME); net.InterfaceByIndex lists all interfaces.
-func InterfaceName(index int) (string, error) {
-	name, err := interfaceName(index)
-	if err != nil {
-		return "", fmt.Errorf("find the name of interface %d: %w", index, err)
-	}
-	return name, nil
+// Routes asks the kernel for routes and interfaces, as each session does: by sockets
+// that stay open. It may be used from several goroutines.
+type Routes struct {
+	handle *netlink.Handle
+	names  int // a socket of any kind, see netdevice(7)
 }
 
-func interfaceName(index int) (string, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+// OpenRoutes opens the sockets, in the network namespace of the thread. The caller closes
+// the Routes.
+func OpenRoutes() (*Routes, error) {
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
-		return "", err
+		return nil, fmt.Errorf("open a netlink socket for routes: %w", err)
 	}
-	defer unix.Close(fd)
+	names, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("open a socket for the names of interfaces: %w", err)
+	}
+	return &Routes{handle, names}, nil
+}
+
+// Close closes the sockets. Nobody may ask any more.
+func (r *Routes) Close() error {
+	r.handle.Close()
+	return unix.Close(r.names)
+}
+
+// InterfaceName returns the name of the interface with an index (netdevice(7),
+// SIOCGIFNAME); net.InterfaceByIndex would list all interfaces.
+func (r *Routes) InterfaceName(index int) (string, error) {
 	request := struct { // struct ifreq
 		name  [unix.IFNAMSIZ]byte
 		index int32
 		_     [20]byte
 	}{index: int32(index)}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCGIFNAME, uintptr(unsafe.Pointer(&request))); errno != 0 {
-		return "", errno
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.names), unix.SIOCGIFNAME, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		return "", fmt.Errorf("find the name of interface %d: %w", index, errno)
 	}
 	return unix.ByteSliceToString(request.name[:]), nil
 }
@@ -52,25 +68,25 @@ func interfaceName(index int) (string, error) {
 // Egress returns the interface by which packets to destination leave. A valid source
 // makes rules of the kind `ip rule from` count. IPv4 tells the way of a foreign source
 // only to its socket: for one, the way of the host's own packets is returned.
-func Egress(destination, source netip.Addr) (interfaceName string, err error) {
+func (r *Routes) Egress(destination, source netip.Addr) (interfaceName string, err error) {
 	options := &netlink.RouteGetOptions{}
 	if source.IsValid() {
 		options.SrcAddr = source.Unmap().AsSlice()
 	}
-	route, err := routeTo(destination, options)
+	route, err := r.routeTo(destination, options)
 	if foreign := errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENETUNREACH); foreign && source.IsValid() {
-		route, err = routeTo(destination, &netlink.RouteGetOptions{})
+		route, err = r.routeTo(destination, &netlink.RouteGetOptions{})
 	}
 	if err != nil {
 		return "", err
 	}
-	return InterfaceName(route.LinkIndex)
+	return r.InterfaceName(route.LinkIndex)
 }
 
 // Delivery tells where packets to an address go: to this host itself, if it is one of its addresses or in a network
 // routed as local, which is what `addrtype LOCAL` matches; else out by the named interface, or nowhere if it is "".
-func Delivery(address netip.Addr) (local bool, interfaceName string, err error) {
-	route, err := routeTo(address, &netlink.RouteGetOptions{})
+func (r *Routes) Delivery(address netip.Addr) (local bool, interfaceName string, err error) {
+	route, err := r.routeTo(address, &netlink.RouteGetOptions{})
 	for _, nowhere := range []error{
 		unix.ENETUNREACH, unix.EHOSTUNREACH, // no route, or one of type unreachable
 		unix.EACCES, unix.EINVAL, // types prohibit and blackhole
@@ -85,15 +101,15 @@ func Delivery(address netip.Addr) (local bool, interfaceName string, err error) 
 	if route.Type == unix.RTN_LOCAL {
 		return true, "", nil
 	}
-	interfaceName, err = InterfaceName(route.LinkIndex)
+	interfaceName, err = r.InterfaceName(route.LinkIndex)
 	return false, interfaceName, err
 }
 
-func routeTo(destination netip.Addr, options *netlink.RouteGetOptions) (*netlink.Route, error) {
+func (r *Routes) routeTo(destination netip.Addr, options *netlink.RouteGetOptions) (*netlink.Route, error) {
 	if zone := destination.Zone(); zone != "" {
 		options.Oif = zone
 	}
-	routes, err := netlink.RouteGetWithOptions(destination.Unmap().AsSlice(), options)
+	routes, err := r.handle.RouteGetWithOptions(destination.Unmap().AsSlice(), options)
 	if err != nil {
 		return nil, fmt.Errorf("find the route to %s: %w", destination, err)
 	}

@@ -32,14 +32,14 @@ func TestEgress(t *testing.T) {
 			source = netip.MustParseAddr(test.source)
 		}
 		l.router.do(t, func() {
-			got, err := Egress(netip.MustParseAddr(test.destination), source)
+			got, err := routes(t).Egress(netip.MustParseAddr(test.destination), source)
 			if err != nil || got != test.want {
 				t.Errorf("to %s from %q: %q, %v; want %q", test.destination, test.source, got, err, test.want)
 			}
 		})
 	}
 	l.router.do(t, func() {
-		if _, err := Egress(netip.MustParseAddr("198.51.100.1"), netip.Addr{}); !errors.Is(err, unix.ENETUNREACH) {
+		if _, err := routes(t).Egress(netip.MustParseAddr("198.51.100.1"), netip.Addr{}); !errors.Is(err, unix.ENETUNREACH) {
 			t.Errorf("without a route: %v", err)
 		}
 	})
@@ -56,7 +56,7 @@ func TestDelivery(t *testing.T) {
 			"10.1.0.2": "lan0", "fd02::2": "wan0", "8.8.8.8": "", "2001:db8::1": "",
 			"192.0.2.1": "", "198.51.100.1": "", "198.18.0.1": "",
 		} {
-			is, name, err := Delivery(netip.MustParseAddr(address))
+			is, name, err := routes(t).Delivery(netip.MustParseAddr(address))
 			if is {
 				name += local
 			}
@@ -68,7 +68,7 @@ func TestDelivery(t *testing.T) {
 }
 
 func TestInterfaceNameOfNone(t *testing.T) {
-	if name, err := InterfaceName(1 << 30); err == nil {
+	if name, err := routes(t).InterfaceName(1 << 30); err == nil {
 		t.Errorf("interface %q", name)
 	}
 }
@@ -161,4 +161,13 @@ func readFile(t *testing.T, path string) string {
 	content, err := os.ReadFile(path)
 	must(t, err)
 	return strings.TrimSpace(string(content))
+}
+
+// routes are those of the present network namespace.
+func routes(t *testing.T) *Routes {
+	t.Helper()
+	r, err := OpenRoutes()
+	must(t, err)
+	t.Cleanup(func() { r.Close() })
+	return r
 }

@@ -87,7 +87,7 @@ func checkIngress(t *testing.T, l *lab, conn *net.TCPConn, want string) {
 		t.Fatal(err)
 	}
 	l.router.do(t, func() {
-		name, err := InterfaceName(index)
+		name, err := routes(t).InterfaceName(index)
 		if err != nil || name != want {
 			t.Errorf("came by %q (index %d), %v; want %q", name, index, err, want)
 		}

@@ -14,8 +14,9 @@ import (
 
 // Router is the real Network: this host with its two sides.
 type Router struct {
-	LAN, WAN []string   // names of interfaces
-	Mark     uint32     // of packets that bear a client's address; see nat.Dialer
+	LAN, WAN []string // names of interfaces
+	Mark     uint32   // of packets that bear a client's address; see nat.Dialer
+	Routes   *nat.Routes
 	Flows    *nat.Flows // knows the connections whose ports must not be used again
 }
 
@@ -30,7 +31,7 @@ func (r Router) Arrival(c net.Conn) (policy.Arrival, string, error) {
 	if err != nil {
 		return policy.Arrival{}, "", err
 	}
-	via, err := nat.InterfaceName(index)
+	via, err := r.Routes.InterfaceName(index)
 	if err != nil {
 		return policy.Arrival{}, "", err
 	}
@@ -39,7 +40,7 @@ func (r Router) Arrival(c net.Conn) (policy.Arrival, string, error) {
 		return policy.Arrival{}, "", fmt.Errorf("interface %s is neither on the LAN nor on the WAN side", via)
 	}
 	var onward string
-	if a.Local, onward, err = nat.Delivery(a.Dialled.Addr()); err != nil {
+	if a.Local, onward, err = r.Routes.Delivery(a.Dialled.Addr()); err != nil {
 		return a, via, err
 	}
 	// An unreachable address is nobody's: the dial will say what is wrong with it.
@@ -49,7 +50,7 @@ func (r Router) Arrival(c net.Conn) (policy.Arrival, string, error) {
 
 // Egress asks the routing table.
 func (r Router) Egress(to, from netip.Addr) (name string, wan bool, err error) {
-	name, err = nat.Egress(to, from)
+	name, err = r.Routes.Egress(to, from)
 	return name, slices.Contains(r.WAN, name), err
 }
 

@@ -36,6 +36,7 @@ type gateway struct {
 	config    *configs.Config
 	ipv6      bool
 	flows     *nat.Flows
+	routes    *nat.Routes
 	listeners []*net.TCPListener
 	routing   *nat.Routing
 	pinholes  *firewall.Manager
@@ -119,6 +120,10 @@ func (g *gateway) observe(context.Context) error {
 		return err
 	}
 	g.later("closing the conntrack watch", g.flows.Close)
+	if g.routes, err = nat.OpenRoutes(); err != nil {
+		return err
+	}
+	g.later("closing the sockets for routes", g.routes.Close)
 	return nil
 }
 
@@ -199,7 +204,7 @@ func (g *gateway) settingsOf(c *configs.Config) *proxy.Settings {
 	}
 	s := &proxy.Settings{
 		Rules:   rulesOf(c),
-		Network: proxy.Router{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN, Mark: takeMark, Flows: g.flows},
+		Network: proxy.Router{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN, Mark: takeMark, Routes: g.routes, Flows: g.flows},
 		Ports:   g.ports,
 	}
 	switch {
