@@ -33,7 +33,8 @@ func (t *tally) watch(ch *channel, succeeded bool) {
 	switch {
 	case ch.counted:
 		return
-	case ch.used():
+	case ch.used(): // conntrack may have told just now
+		ch.close()
 		t.running = append(t.running, ch.flow)
 		t.collect()
 	case succeeded:
