@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -210,11 +211,23 @@ func (m *Manager) serve() {
 		m.poke()
 		return
 	}
-	served := m.worker.openNow(time.Now())
+	served := m.openHere()
 	<-m.busy
 	if !served {
 		m.poke()
 	}
+}
+
+// openHere does it. A fault of the backend ends the whole program, as it does in the worker, even if the caller would
+// survive it: nobody could say any more what is open, and the next start cleans up.
+func (m *Manager) openHere() bool {
+	defer func() {
+		if fault := recover(); fault != nil {
+			go panic(fmt.Sprintf("opening a pinhole: %v\n%s", fault, debug.Stack()))
+			select {}
+		}
+	}()
+	return m.worker.openNow(time.Now())
 }
 
 func (m *Manager) enqueue(ctx context.Context, p Pinhole) (*request, error) {

@@ -11,7 +11,10 @@ import (
 // openWaiting opens all that wait in one transaction.
 func (w *worker) openWaiting() {
 	batch, shuts := w.batch(time.Now())
-	if len(batch) == 0 {
+	if len(batch) == 0 { // all have left
+		if len(shuts) > 0 {
+			w.shut(shuts)
+		}
 		return
 	}
 	err := w.apply(holesOf(batch), shuts)

@@ -112,8 +112,8 @@ func eventFilter(mark, mask uint32) []unix.SockFilter {
 	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_CLOSE, toPass, toDrop)
 	p.label(toGone)
 	loadState(toPass) // older kernels do not tell it
-	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_TIME_WAIT, toDrop, 0)
-	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_CLOSE, toDrop, toPass)
+	// A SYN that is answered by a RST is removed at once, without an event of its state.
+	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_TIME_WAIT, toDrop, toPass)
 	p.label(toPass)
 	p.step(unix.BPF_RET|unix.BPF_K, ^uint32(0))
 	p.label(toDrop)

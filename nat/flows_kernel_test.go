@@ -194,6 +194,28 @@ func TestFlowOfAReset(t *testing.T) {
 	}
 }
 
+// A connection that is refused begins and ends like any other.
+func TestFlowOfARefusal(t *testing.T) {
+	w := newWatched(t)
+	for family, a := range families {
+		t.Run(family, func(t *testing.T) {
+			nobody := netip.AddrPortFrom(a.routerIn, 50001)
+			flow := w.flows.Expect(a.client, nobody)
+			if _, err := w.client.dial(t, nobody); err == nil {
+				t.Fatal("somebody listens there")
+			}
+			wait(t, "began", flow.Began())
+			wait(t, "ended", flow.Ended())
+			flow.Forget()
+			w.flows.mu.Lock()
+			defer w.flows.mu.Unlock()
+			if n := len(w.flows.tracked); n != 0 {
+				t.Errorf("%d connections are still tracked", n)
+			}
+		})
+	}
+}
+
 // Counters are read while the connection runs; a killed one is over for both sides.
 func TestKillFlow(t *testing.T) {
 	w := newWatched(t)

@@ -36,6 +36,10 @@ func OpenRoutes() (*Routes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket for routes: %w", err)
 	}
+	if err := handle.SetSocketTimeout(netlinkTimeout); err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("bound the wait for routes: %w", err)
+	}
 	names, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		handle.Close()

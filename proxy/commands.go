@@ -120,13 +120,9 @@ func (s *session) permit(v *verb, cmd ftp.Command) error {
 // forward sends a command on; its exchange joins the queue first, so that no
 // reply can be quicker.
 func (s *session) forward(x exchange, command []byte) error {
-	s.mu.Lock()
-	if s.over != nil {
-		s.mu.Unlock()
+	if !s.enqueue(x) {
 		return errEnded
 	}
-	s.queue.push(x)
-	s.mu.Unlock()
 	// In one write, so that no server ever sees half a PORT.
 	if _, err := s.server.Write(command); err != nil {
 		s.end(ending{say: "421 The server closed the connection.", why: "writing to the server: " + err.Error()})
@@ -135,12 +131,24 @@ func (s *session) forward(x exchange, command []byte) error {
 	return nil
 }
 
+// enqueue reports whether the session still takes commands.
+func (s *session) enqueue(x exchange) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over != nil {
+		return false
+	}
+	s.queue.push(x)
+	return true
+}
+
 // reject answers a line that is no FTP.
 func (s *session) reject(verb string, e *ftp.SyntaxError) error {
-	s.mu.Lock()
-	s.errors++
-	tooMany := s.errors >= maxErrors
-	s.mu.Unlock()
+	var tooMany bool
+	s.locked(func() {
+		s.errors++
+		tooMany = s.errors >= maxErrors
+	})
 	switch {
 	case e.Fatal:
 	case tooMany:
@@ -213,9 +221,7 @@ func (s *session) claimUser(cmd ftp.Command) error {
 
 // quit revokes what is unused at once; a running transfer ends by itself.
 func (s *session) quit(cmd ftp.Command) error {
-	s.mu.Lock()
-	s.dropChannel()
-	s.mu.Unlock()
+	s.locked(s.dropChannel)
 	return s.forward(exchange{verb: lookup("QUIT")}, cmd.Bytes())
 }
 
@@ -248,31 +254,35 @@ func (s *session) negotiable(verb string) error {
 	return nil
 }
 
-// transfer is each verb that opens a data connection. It takes the channel
-// that was negotiated last.
+// transfer is each verb that opens a data connection.
 func (s *session) transfer(cmd ftp.Command) error {
-	s.mu.Lock()
-	ch, refused := s.channel, error(nil)
-	switch {
-	case !s.loggedIn: // the server says 530
-		ch = nil
-	case ch == nil && s.blocks:
-		ch = s.block
-	case ch == nil:
-		refused = &policy.Refusal{Code: 425, Say: "Use PORT or PASV first.", Why: "a transfer without a negotiated data connection"}
-	case ch != nil && !ch.usable():
-		refused = &policy.Refusal{Code: 425, Say: "The data connection was not used in time, use PORT or PASV again.", Why: "the pinhole has expired"}
-		s.dropChannel()
-	default:
-		s.channel = nil
-		s.block = nil
-		if s.blocks {
-			s.block = ch // may carry the next file as well
-		}
-	}
-	s.mu.Unlock()
-	if refused != nil {
-		return refused
+	ch, err := s.claimChannel()
+	if err != nil {
+		return err
 	}
 	return s.forward(exchange{verb: lookup(cmd.Verb), data: ch}, cmd.Bytes())
+}
+
+// claimChannel takes the channel that was negotiated last, for one transfer. It is
+// nil before the login: the server says 530.
+func (s *session) claimChannel() (*channel, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch := s.channel
+	switch {
+	case !s.loggedIn:
+		return nil, nil
+	case ch == nil && s.blocks:
+		return s.block, nil
+	case ch == nil:
+		return nil, &policy.Refusal{Code: 425, Say: "Use PORT or PASV first.", Why: "a transfer without a negotiated data connection"}
+	case !ch.usable():
+		s.dropChannel()
+		return nil, &policy.Refusal{Code: 425, Say: "The data connection was not used in time, use PORT or PASV again.", Why: "the pinhole has expired"}
+	}
+	s.channel, s.block = nil, nil
+	if s.blocks {
+		s.block = ch // may carry the next file as well
+	}
+	return ch, nil
 }

@@ -75,8 +75,8 @@ func (s *session) rescue() {
 	if fault := recover(); fault != nil {
 		s.log.Error("a session was ended by a fault of the gateway", append(s.sessionField(),
 			zap.String("why", fmt.Sprint(fault)), zap.Stack("stack"))...)
-		s.faulty.Store(true)
 		s.sever()
+		s.turn.Broadcast() // who waits for a reply need not wait for an alarm
 	}
 }
 

@@ -96,13 +96,13 @@ func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render fu
 		s.logRefusal(verb, refusal)
 		return replyLine(refusal), nil
 	}
-	s.mu.Lock()
-	s.dropChannel()
-	s.channel = ch
-	if s.over != nil || s.clientEOF { // too late: nobody will come
+	s.locked(func() {
 		s.dropChannel()
-	}
-	s.mu.Unlock()
+		s.channel = ch
+		if s.over != nil || s.clientEOF { // too late: nobody will come
+			s.dropChannel()
+		}
+	})
 	line := render(ch.announced)
 	s.logAnnounced(verb, func() string { return fmt.Sprintf("%d %s", r.Code, ftp.Quote(r.Text())) }, line, ch)
 	return line, nil

@@ -61,25 +61,12 @@ func (s *session) serverGone(err error) {
 // that verb act on it, and sends it on. Only then the exchange is over and
 // the replies that waited behind it follow.
 func (s *session) relay(r *ftp.Reply) error {
-	s.mu.Lock()
-	s.skipUnanswered(r)
-	i := s.queue.match(r)
-	if i < 0 {
-		defer s.mu.Unlock()
-		return s.unsolicited(r)
+	i, x, err := s.pair(r)
+	if err != nil || i < 0 {
+		return err
 	}
-	i = s.overtake(i)
-	x := s.queue.waiting[i]
-	if (r.Code == 227 || r.Code == 228 || r.Code == 229) && x.verb.passive == 0 {
-		defer s.mu.Unlock()
-		return s.unsolicited(r)
-	}
-	s.queue.relaying = true
-	s.mu.Unlock()
-
 	out := r.Bytes()
 	if x.verb.answer != nil {
-		var err error
 		// Without the lock: opening a pinhole takes its time.
 		if out, err = x.verb.answer(s, x, r); err != nil {
 			return err
@@ -102,6 +89,25 @@ func (s *session) relay(r *ftp.Reply) error {
 	s.farewell = s.farewell || x.verb.name == "QUIT" && !r.Preliminary()
 	s.advance(i, r)
 	return nil
+}
+
+// pair finds the exchange that the reply answers, and its place in the queue; it
+// is negative for a reply that answers none, which has been dealt with.
+func (s *session) pair(r *ftp.Reply) (int, exchange, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skipUnanswered(r)
+	i := s.queue.match(r)
+	if i < 0 {
+		return i, exchange{}, s.unsolicited(r)
+	}
+	i = s.overtake(i)
+	x := s.queue.waiting[i]
+	if (r.Code == 227 || r.Code == 228 || r.Code == 229) && x.verb.passive == 0 {
+		return -1, exchange{}, s.unsolicited(r)
+	}
+	s.queue.relaying = true
+	return i, x, nil
 }
 
 // advance notes what the reply meant for the exchange i of the queue.
@@ -213,9 +219,7 @@ func quote(r *ftp.Reply) string { return fmt.Sprintf("\"%d %s\"", r.Code, ftp.Qu
 // greeted is the server's greeting: 120 may come before the 220.
 func (s *session) greeted(_ exchange, r *ftp.Reply) ([]byte, error) {
 	if !r.Preliminary() {
-		s.mu.Lock()
-		s.welcome = true
-		s.mu.Unlock()
+		s.locked(func() { s.welcome = true })
 	}
 	return r.Bytes(), nil
 }

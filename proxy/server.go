@@ -173,10 +173,7 @@ func (g *Server) admit(settings *Settings, a policy.Arrival) (*session, error) {
 // dismiss undoes admit.
 func (g *Server) dismiss(s *session) {
 	defer g.running.Done()
-	if s.mu.TryLock() { // else it is being ended, or was by a fault
-		s.forget()
-		s.mu.Unlock()
-	}
+	s.locked(s.forget)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	host := hostUnder(s.rule.Name, s.clientLeg.peer.Addr())

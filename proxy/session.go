@@ -47,7 +47,6 @@ type session struct {
 	wires   atomic.Pointer[wires]
 	readers atomic.Int32 // goroutines that still carry the session
 	reply   ftp.Reply    // of the reader of replies
-	faulty  atomic.Bool  // a fault has ended it, and may have left mu locked
 
 	mu         sync.Mutex      // guards everything below and each write to the client
 	ctx        context.Context // ends with the session; nil until something waits with it
@@ -95,6 +94,14 @@ func (s *session) life() context.Context {
 		}
 	}
 	return s.ctx
+}
+
+// locked runs f with the lock held, and gives it back also after a fault in f:
+// who waits for it, and the gateway's stop, must not hang.
+func (s *session) locked(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
 }
 
 // forget ends the context. s.mu is held.
@@ -158,11 +165,6 @@ func (s *session) finish() {
 	defer w.client.Close()
 	defer w.server.Close()
 	defer s.rescue()
-	if s.faulty.Load() && !s.mu.TryLock() {
-		return // its pinholes expire by themselves
-	} else if s.faulty.Load() {
-		s.mu.Unlock()
-	}
 	if s.secured {
 		s.passBlind(w.client, w.server)
 	} else {

@@ -98,20 +98,25 @@ func (t *tally) settle() {
 }
 
 // lateEvents bounds the wait for events of conntrack that are on their way.
-// They come within milliseconds. A leg that is silent for so long has had its wait.
-const lateEvents = silence
+// They come within milliseconds. A leg that rests has been silent for longer, so
+// that this is the last look at what never came.
+const lateEvents = silence / 2
+
+// lastEvents is how long the end of a session waits for them.
+const lastEvents = 2 * silence
 
 // awaitEvents gives the events of data connections that are certainly over the
 // time to arrive, so that the account of the session is whole.
 func (s *session) awaitEvents() {
-	s.mu.Lock()
-	s.tally.collect()
-	waiting := slices.Clone(s.tally.late)
-	s.mu.Unlock()
+	var waiting []late
+	s.locked(func() {
+		s.tally.collect()
+		waiting = slices.Clone(s.tally.late)
+	})
 	if len(waiting) == 0 {
 		return
 	}
-	over := time.After(lateEvents)
+	over := time.After(lastEvents)
 	for _, l := range waiting {
 		select {
 		case <-l.flow.Began():

@@ -67,12 +67,17 @@ func (l *lines) readNow(descriptor uintptr) bool {
 	return l.err != syscall.EAGAIN
 }
 
-// lookNow says whether a read would have a result. The call is a raw one: it cannot block, and needs no stack.
+// lookNow says whether a read would have a result. It leaves that to the read: recv(MSG_PEEK) would take an error away.
+// The call is a raw one: it cannot block, and needs no stack.
 func lookNow(descriptor uintptr) bool {
-	var b byte
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, descriptor, uintptr(unsafe.Pointer(&b)), 1,
-		syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
-	return errno != syscall.EAGAIN
+	const pollIn = 1 // POLLIN; errors and hang-ups are told in any case (poll(2))
+	ask := struct {
+		descriptor   int32
+		events, tell int16
+	}{descriptor: int32(descriptor), events: pollIn}
+	var now syscall.Timespec
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&ask)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	return n > 0 || errno != 0 && errno != syscall.EINTR
 }
 
 func (l *lines) take() {

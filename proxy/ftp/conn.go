@@ -24,12 +24,13 @@ type Conn struct {
 	reply    *block // memory of a multi-line reply
 	midReply bool   // a multi-line reply has begun
 	patience patience
-	writeBy  atomic.Int64 // the deadline of writes, in ns since 1970
+	born     time.Time
+	writeBy  atomic.Int64 // the deadline of writes, in ns since born: clocks are set back, monotonic ones are not
 }
 
 // NewConn wraps c.
 func NewConn(c net.Conn, limits Limits) *Conn {
-	conn := &Conn{limits: limits.withDefaults()}
+	conn := &Conn{limits: limits.withDefaults(), born: time.Now()}
 	conn.lines.init(c)
 	conn.patience.conn = c
 	return conn
@@ -204,11 +205,10 @@ func (c *Conn) readError(err error, held bool) error {
 // Write sends p to the peer, within WriteTimeout, of which shortly after another Write up to a half may be over: a
 // deadline for each line would cost a good part of the line. Concurrent writes do not mix.
 func (c *Conn) Write(p []byte) (int, error) {
-	now := time.Now()
-	if until := now.Add(WriteTimeout); until.UnixNano()-c.writeBy.Load() > int64(WriteTimeout/2) {
-		c.writeBy.Store(until.UnixNano())
+	if age := time.Since(c.born); age > time.Duration(c.writeBy.Load())-WriteTimeout/2 {
 		// A connection that takes no deadline is closed: the write says so.
-		_ = c.lines.conn.SetWriteDeadline(until)
+		_ = c.lines.conn.SetWriteDeadline(time.Now().Add(WriteTimeout))
+		c.writeBy.Store(int64(age + WriteTimeout))
 	}
 	return c.lines.conn.Write(p)
 }
