@@ -112,9 +112,9 @@ func (s *session) forget() {
 	s.ctx, s.cancel = nil, nil
 }
 
-// converse begins the dialogue and leaves it to two readers, one of which it is
-// itself at first; the later one to end finishes the session. It returns false,
-// with both connections closed, if the session was ended meanwhile.
+// converse begins the dialogue and leaves it to its two readers; the later one
+// to end finishes the session. It returns false, with both connections closed,
+// if the session was ended meanwhile.
 func (s *session) converse(client, server net.Conn) bool {
 	if !s.begin(client, server) {
 		client.Close()
@@ -124,8 +124,7 @@ func (s *session) converse(client, server net.Conn) bool {
 	s.logStart()
 	s.readers.Store(2)
 	s.rest(s.server, s.replies)
-	s.arm(s.client)
-	s.attend(s.client, s.commands) // in this goroutine, whose stack has grown already, until the client rests
+	s.rest(s.client, s.commands)
 	return true
 }
 

@@ -14,13 +14,14 @@ const (
 	// quiet is how much may be allocated between two looks, in bytes, by a daemon
 	// that has nothing to do.
 	quiet = 256 << 10
-	// headroom is how much garbage may gather at least before it is collected, in
-	// bytes. Go's own pace, as much as there is live memory, would have a gateway
-	// with few sessions and many files collect a hundred times a second.
+	// headroom is how much garbage may gather before it is collected, in bytes.
+	// Go's own pace, as much as there is live memory, would have a gateway with
+	// few sessions and many files collect a hundred times a second, and one with
+	// ten thousand idle sessions take twice what they need.
 	headroom = 16 << 20
-	// steadyPace is Go's default, in percent of the live memory, and hastiest the
-	// other end: a burst of sessions must not outrun the collector.
-	steadyPace, hastiest = 100, 800
+	// The ends of the pace, in percent of the live memory: a burst of sessions
+	// must not outrun the collector, nor a great memory keep it always busy.
+	rarest, mostOften = 800, 25
 )
 
 // memory keeps the daemon small without making it slow.
@@ -75,5 +76,5 @@ func pace() (stop func()) {
 
 // paceFor is the percentage by which the heap may grow over that much live memory.
 func paceFor(live uint64) int {
-	return int(min(max(headroom*100/max(live, 1), steadyPace), hastiest))
+	return int(min(max(headroom*100/max(live, 1), mostOften), rarest))
 }

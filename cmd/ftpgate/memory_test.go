@@ -35,7 +35,7 @@ func TestTidy(t *testing.T) {
 }
 
 func TestPace(t *testing.T) {
-	for live, want := range map[uint64]int{0: hastiest, 1 << 20: hastiest, 4 << 20: 400, 16 << 20: 100, 1 << 30: 100} {
+	for live, want := range map[uint64]int{0: rarest, 1 << 20: rarest, 4 << 20: 400, 16 << 20: 100, 64 << 20: 25, 1 << 30: mostOften} {
 		if got := paceFor(live); got != want {
 			t.Errorf("%d bytes: %d %%, want %d", live, got, want)
 		}
@@ -53,11 +53,11 @@ func TestPaceFollows(t *testing.T) {
 		debug.SetGCPercent(percent)
 		return percent
 	}
-	if got := now(); got <= steadyPace {
+	if got := now(); got <= 100 {
 		t.Fatalf("little memory, pace %d", got)
 	}
 	held := make([]byte, 64<<20)
-	for end := time.Now().Add(10 * time.Second); now() != steadyPace; {
+	for end := time.Now().Add(10 * time.Second); now() > 100; {
 		runtime.GC()
 		if time.Now().After(end) {
 			t.Fatalf("much memory, pace %d", now())
