@@ -108,10 +108,11 @@ func expiry(s *subject) {
 	e := s.listen(s.server, s.serverAddr(), 4001)
 	late := s.listen(s.server, s.serverAddr(), 4002)
 	client := port(s.clientAddr(), 0)
-	end := time.Now().Add(1300 * time.Millisecond)
+	// Late in its second: a backend that counts in seconds must not cut it.
+	end := time.Now().Add(2 * time.Second).Truncate(time.Second).Add(1900 * time.Millisecond)
 	until := func(h *firewall.Hole) { h.Expires = end }
 	s.open(b, s.hole(e.addr, until), s.hole(late.addr, until))
-	time.Sleep(time.Until(end.Add(-150 * time.Millisecond)))
+	time.Sleep(time.Until(end.Add(-600 * time.Millisecond)))
 	s.admitted(client, e.addr, e, client)
 	time.Sleep(time.Until(end.Add(time.Second)))
 	s.refused("after its end", client, late.addr)
