@@ -141,6 +141,24 @@ func (f *Flows) Known(source, destination netip.AddrPort) bool {
 	return err == nil
 }
 
+// Clear removes the entry of a marked connection between two ends that is over. Conntrack
+// keeps it for two minutes, and where a client listens at the same port again, the next
+// connection from the same port of its server would clash with it: the kernel then looks for
+// another source port, and now and then drops the first packet instead.
+func (f *Flows) Clear(source, destination netip.AddrPort) {
+	t := tuple{
+		netip.AddrPortFrom(plain(source.Addr()), source.Port()),
+		netip.AddrPortFrom(plain(destination.Addr()), destination.Port()),
+	}
+	e, err := f.table.get(t.handle())
+	if err != nil || !e.over() || e.mark&f.mask != f.mark {
+		return
+	}
+	if err := f.table.remove(t.handle(), e.id); err != nil && !errors.Is(err, unix.ENOENT) {
+		f.log.Warn("cannot remove the entry of a connection that is over", zap.Error(err))
+	}
+}
+
 // Stats returns the present numbers.
 func (f *Flows) Stats() FlowStats {
 	f.mu.Lock()

@@ -63,6 +63,9 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 			return nil, noDataConnection("resolving the advertised address: %w", err)
 		}
 	}
+	if !ch.passive && s.gw.Clear != nil {
+		s.gw.Clear(listening, netip.AddrPortFrom(hole.Source, ftpDataPort))
+	}
 	ch.flow = s.gw.Expect(hole.Source, hole.Destination)
 	if ch.lease, err = s.gw.Pinholes.Open(s.life(), hole); err != nil {
 		ch.flow.Forget()

@@ -32,6 +32,7 @@ const (
 type Server struct {
 	Pinholes Pinholes
 	Expect   func(source netip.Addr, destination netip.AddrPort) Flow // watches for a data connection
+	Clear    func(listener, connector netip.AddrPort)                 // forgets one that is over; nil: nothing is kept
 	Log      *zap.Logger
 
 	mu       sync.Mutex

@@ -178,7 +178,7 @@ func (g *gateway) filter(context.Context) error {
 
 // serve lets sessions begin.
 func (g *gateway) serve(context.Context) error {
-	g.server = &proxy.Server{Pinholes: g.pinholes, Expect: proxy.Expect(g.flows), Log: g.log}
+	g.server = &proxy.Server{Pinholes: g.pinholes, Expect: proxy.Expect(g.flows), Clear: g.flows.Clear, Log: g.log}
 	g.settings = g.settingsOf(g.config)
 	g.server.Apply(g.settings)
 	g.hear(g.listeners)
