@@ -1,0 +1,230 @@
+package nat
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// eventRetryPause keeps a failing event socket from spinning.
+	eventRetryPause = time.Second
+	// eventRest gathers events: where files are small each would wake the reader, at the
+	// cost of the very packets that it tells of.
+	eventRest = 5 * time.Millisecond
+	// clearingTime is how long the last counters of an entry that was removed are kept:
+	// many times what the events of its end may lie in the queue.
+	clearingTime = time.Second
+)
+
+// clearing is an entry that Clear has removed, as it was then.
+type clearing struct {
+	entry
+	at time.Time
+}
+
+// flowEnd is a connection that has ended, with its entry as the event showed it.
+type flowEnd struct {
+	flow *Flow
+	last entry
+	gone bool // conntrack has no entry any more
+}
+
+// read handles events until Close. Once the kernel has lost events it loses more, and
+// tells no more of it, until all that wait are read: only then a listing is complete.
+func (f *Flows) read() {
+	defer close(f.done)
+	buffer := make([]byte, eventBufferSize)
+	lost, wait := false, true
+	for {
+		messages, err := f.events.receive(buffer, wait)
+		wait = false
+		switch {
+		case err != nil && f.isClosing():
+			return
+		case errors.Is(err, unix.ENOBUFS):
+			lost = true
+		case errors.Is(err, unix.EAGAIN) && lost:
+			lost = false
+			f.resynchronise()
+		case errors.Is(err, unix.EAGAIN):
+			f.finish()
+			f.forgetCleared(time.Now())
+			time.Sleep(eventRest)
+			wait = true
+		case err != nil && !errors.Is(err, unix.EINTR):
+			f.log.Error("cannot read conntrack events", zap.Error(err))
+			f.pause()
+		}
+		for _, message := range messages {
+			if e, ok := parseEntry(message.Data); ok {
+				f.handle(message.Header.Type, message.Header.Flags, e)
+			}
+		}
+		if len(f.endings) >= askAtOnce {
+			f.finish()
+		}
+	}
+}
+
+func (f *Flows) isClosing() bool {
+	select {
+	case <-f.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause waits before another attempt to read, or for Close.
+func (f *Flows) pause() {
+	select {
+	case <-f.closing:
+	case <-time.After(eventRetryPause):
+	}
+}
+
+// handle brings one event home. An end is noted, and told by finish.
+func (f *Flows) handle(messageType, flags uint16, e entry) {
+	gone := messageType == ctMessage(nl.IPCTNL_MSG_CT_DELETE)
+	fresh := !gone && flags&unix.NLM_F_CREATE != 0
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats.Events++
+	flow := f.tracked[e.tuple]
+	if flow != nil && flow.id != e.id {
+		flow = nil
+	}
+	switch {
+	case flow == nil && fresh:
+		flow = f.begin(e)
+	case flow != nil && gone:
+		delete(f.tracked, e.tuple)
+	}
+	if flow != nil && !flow.ending && (gone || e.over()) {
+		flow.ending = true
+		f.endings = append(f.endings, flowEnd{flow, e, gone})
+	}
+}
+
+// begin gives a new connection to the newest Flow that awaits it. It is called with mu
+// held.
+func (f *Flows) begin(e entry) *Flow {
+	waiting := f.expected[e.tuple.key()]
+	if len(waiting) == 0 {
+		return nil
+	}
+	flow := waiting[len(waiting)-1]
+	f.unexpect(flow)
+	flow.start(e)
+	f.tracked[e.tuple] = flow
+	f.stats.Running++
+	close(flow.began)
+	return flow
+}
+
+// unexpect takes a Flow out of those that wait. It is called with mu held.
+func (f *Flows) unexpect(flow *Flow) {
+	waiting := f.expected[flow.key]
+	at := slices.Index(waiting, flow)
+	if at < 0 {
+		return
+	}
+	f.stats.Expected--
+	if len(waiting) == 1 {
+		delete(f.expected, flow.key)
+		return
+	}
+	f.expected[flow.key] = slices.Delete(waiting, at, at+1)
+}
+
+// finish tells the ends of connections, with their last counters. The event of a state
+// change has none, so they are asked for; the entry outlives its end by its timeout.
+func (f *Flows) finish() {
+	if len(f.endings) == 0 {
+		return
+	}
+	var asked []int
+	var handles []handle
+	for i, end := range f.endings {
+		if !end.gone {
+			asked, handles = append(asked, i), append(handles, end.flow.handle)
+		}
+	}
+	err := f.asker.ask(handles, func(i int, now entry) {
+		if end := &f.endings[asked[i]]; now.id == end.flow.id {
+			end.last.original, end.last.reply = now.original, now.reply
+		}
+	})
+	if err != nil {
+		f.log.Error("the last counters of connections are missing", zap.Error(err))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, end := range f.endings {
+		flow := end.flow
+		flow.count(end.last)
+		flow.count(f.cleared[flow.id].entry) // nothing, as a rule
+		delete(f.cleared, flow.id)
+		flow.counters.Ended = time.Now()
+		flow.counters.Reset = end.last.state == nl.TCP_CONNTRACK_CLOSE
+		close(flow.ended)
+		if flow.forgotten {
+			f.untrack(flow)
+		} else {
+			f.stats.Running--
+			f.stats.Ended++
+		}
+	}
+	clear(f.endings)
+	f.endings = f.endings[:0]
+}
+
+// forgetCleared drops what was kept for an end that had been told before.
+func (f *Flows) forgetCleared(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.cleared, func(_ uint32, c clearing) bool { return now.Sub(c.at) > clearingTime })
+}
+
+// untrack gives up a connection that nobody is interested in any more. It is called
+// with mu held.
+func (f *Flows) untrack(flow *Flow) {
+	if f.tracked[flow.tuple] == flow {
+		delete(f.tracked, flow.tuple)
+	}
+}
+
+// resynchronise asks for all marked connections after events were lost: some may have
+// begun, some may have ended, some may be gone.
+func (f *Flows) resynchronise() {
+	f.mu.Lock()
+	f.stats.Lost++
+	lost := f.stats.Lost
+	missing := maps.Clone(f.tracked)
+	f.mu.Unlock()
+	f.log.Warn("conntrack events were lost, asking for the connections instead", zap.Uint64("times", lost))
+	entries, err := f.table.list()
+	if err != nil {
+		f.log.Error("cannot list connections after events were lost", zap.Error(err))
+		return
+	}
+	for _, e := range entries {
+		flow := missing[e.tuple]
+		if flow != nil && flow.id == e.id {
+			delete(missing, e.tuple)
+		} else if e.over() {
+			continue // of a time before, or so short that it cannot be told from such
+		}
+		f.handle(ctMessage(nl.IPCTNL_MSG_CT_NEW), unix.NLM_F_CREATE, e)
+	}
+	for t, flow := range missing {
+		f.handle(ctMessage(nl.IPCTNL_MSG_CT_DELETE), 0, entry{tuple: t, id: flow.id})
+	}
+	f.finish()
+}
