@@ -88,7 +88,7 @@ func borrowPort(except uint16) uint16 {
 }
 
 func (d Dialer) dialFrom(ctx context.Context, server, source netip.AddrPort) (*net.TCPConn, error) {
-	dialer := net.Dialer{KeepAliveConfig: keepAlive()}
+	dialer := net.Dialer{KeepAlive: byOurselves}
 	dialer.SetMultipathTCP(false)
 	dialer.Control = func(network, _ string, raw syscall.RawConn) error {
 		return control(raw, func(fd int) error {
@@ -98,11 +98,16 @@ func (d Dialer) dialFrom(ctx context.Context, server, source netip.AddrPort) (*n
 			return borrowAddress(fd, network, d.Mark)
 		})
 	}
-	conn, err := dialer.DialTCP(ctx, network(server.Addr()), source, server)
+	if source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(source)
+	}
+	// Without a source nothing is bound: connect(2) may share a port with connections to
+	// other servers, bind(2) would look for one that nobody has.
+	conn, err := dialer.DialContext(ctx, network(server.Addr()), server.String())
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", server, err)
 	}
-	return conn, nil
+	return conn.(*net.TCPConn), nil
 }
 
 // borrowAddress prepares a socket that will bear a client's address. SO_REUSEADDR lets

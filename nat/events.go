@@ -18,9 +18,10 @@ const (
 	// 4,000 connections may begin and end before the reader is scheduled.
 	eventQueueSize = 4 << 20
 
-	// Multicast groups of linux/netfilter/nfnetlink_compat.h, as bits.
+	// Multicast groups of linux/netfilter/nfnetlink_compat.h, as bits. The changes between
+	// are left out: the kernel would write a message at each of the half-dozen states of a
+	// connection, on the way of its packets, and drop it here.
 	eventGroups = 1<<0 | // NF_NETLINK_CONNTRACK_NEW
-		1<<1 | // NF_NETLINK_CONNTRACK_UPDATE
 		1<<2 // NF_NETLINK_CONNTRACK_DESTROY
 )
 
@@ -70,14 +71,12 @@ func subscribe(fd int, mark, mask uint32) error {
 }
 
 // eventFilter is a classic BPF program that lets the messages of conntrack through that
-// matter here: a connection with this mark, under the mask, has begun, has ended by its
-// TCP state, or is gone without such an end. The changes of state between and the late
-// removal of what has ended, most of all events, wake nobody.
+// matter here: a connection with this mark, under the mask, has begun, or is gone in the
+// middle. The late removal of one that has ended wakes nobody.
 func eventFilter(mark, mask uint32) []unix.SockFilter {
 	const (
 		firstAttribute = unix.SizeofNlMsghdr + nl.SizeofNfgenmsg
 		typeOffset     = 4 // in struct nlmsghdr
-		flagsOffset    = 6
 		// SKF_AD_OFF + SKF_AD_NLATTR and SKF_AD_NLATTR_NEST of linux/filter.h: where is
 		// attribute X, from A on, or in the attribute at A? 0: nowhere.
 		findAttribute = 1<<32 - 0x1000 + 12
@@ -89,30 +88,21 @@ func eventFilter(mark, mask uint32) []unix.SockFilter {
 		p.step(unix.BPF_LD|unix.BPF_B|unix.BPF_ABS, how)
 		p.jump(unix.BPF_JEQ, 0, missing, 0)
 	}
-	loadState := func(missing uint8) {
-		p.step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
-		find(findAttribute, nl.CTA_PROTOINFO, missing)
-		find(findInside, nl.CTA_PROTOINFO_TCP, missing)
-		find(findInside, nl.CTA_PROTOINFO_TCP_STATE, missing)
-		p.step(unix.BPF_MISC|unix.BPF_TAX, 0)
-		p.step(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, unix.SizeofRtAttr)
-	}
 	p.step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
 	find(findAttribute, nl.CTA_MARK, toDrop)
 	p.step(unix.BPF_MISC|unix.BPF_TAX, 0)
 	p.step(unix.BPF_LD|unix.BPF_W|unix.BPF_IND, unix.SizeofRtAttr)
 	p.step(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, mask)
 	p.jump(unix.BPF_JEQ, mark&mask, 0, toDrop)
-	p.step(unix.BPF_LD|unix.BPF_H|unix.BPF_ABS, flagsOffset)
-	p.jump(unix.BPF_JSET, asLoaded(unix.NLM_F_CREATE), toPass, 0)
 	p.step(unix.BPF_LD|unix.BPF_H|unix.BPF_ABS, typeOffset)
-	p.jump(unix.BPF_JEQ, asLoaded(ctMessage(nl.IPCTNL_MSG_CT_DELETE)), toGone, 0)
-	loadState(toDrop)
-	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_TIME_WAIT, toPass, 0)
-	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_CLOSE, toPass, toDrop)
-	p.label(toGone)
-	loadState(toPass) // older kernels do not tell it
-	// A SYN that is answered by a RST is removed at once, without an event of its state.
+	p.jump(unix.BPF_JEQ, asLoaded(ctMessage(nl.IPCTNL_MSG_CT_DELETE)), 0, toPass)
+	p.step(unix.BPF_LD|unix.BPF_IMM, firstAttribute)
+	find(findAttribute, nl.CTA_PROTOINFO, toPass) // older kernels do not tell the state
+	find(findInside, nl.CTA_PROTOINFO_TCP, toPass)
+	find(findInside, nl.CTA_PROTOINFO_TCP_STATE, toPass)
+	p.step(unix.BPF_MISC|unix.BPF_TAX, 0)
+	p.step(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, unix.SizeofRtAttr)
+	// A SYN that is answered by a RST is removed at once, as CLOSE.
 	p.jump(unix.BPF_JEQ, nl.TCP_CONNTRACK_TIME_WAIT, toDrop, toPass)
 	p.label(toPass)
 	p.step(unix.BPF_RET|unix.BPF_K, ^uint32(0))
@@ -125,7 +115,6 @@ func eventFilter(mark, mask uint32) []unix.SockFilter {
 const (
 	toPass = 1 + iota
 	toDrop
-	toGone
 	labels
 )
 

@@ -24,7 +24,7 @@ type Flow struct {
 	// Guarded by flows.mu.
 	counters  Counters
 	forgotten bool
-	ending    bool // its end has been seen, and is told soon
+	closing   bool // its end is due
 }
 
 // Counters tells what a connection has carried. Original counts what went from source
@@ -52,7 +52,8 @@ type Traffic struct {
 func (f *Flow) Began() <-chan struct{} { return f.began }
 
 // Ended is closed when both sides have closed, when either has reset, or when
-// conntrack has dropped the connection.
+// conntrack has dropped the connection. The first two are noticed by Counters, and by
+// themselves after Closing.
 func (f *Flow) Ended() <-chan struct{} { return f.ended }
 
 // Counters returns the present numbers, or the last ones after the end. It asks the
@@ -64,7 +65,9 @@ func (f *Flow) Counters() (Counters, error) {
 		switch {
 		case err == nil && now.id == f.id:
 			f.flows.mu.Lock()
-			if !f.over() {
+			if now.over() {
+				f.flows.end(f, now)
+			} else if !f.over() {
 				f.count(now)
 			}
 			f.flows.mu.Unlock()
@@ -75,6 +78,22 @@ func (f *Flow) Counters() (Counters, error) {
 	f.flows.mu.Lock()
 	defer f.flows.mu.Unlock()
 	return f.counters, failed
+}
+
+// Closing says that the connection should be over about now, or has been for a moment,
+// whether or not its beginning has been told: from now on its end is looked for. Who
+// knows it from elsewhere spares the kernel a message for each state of each connection.
+func (f *Flow) Closing() {
+	all := f.flows
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if f.closing || f.forgotten {
+		return
+	}
+	f.closing = true
+	if !f.counters.Began.IsZero() && !f.over() {
+		all.lookFor(f)
+	}
 }
 
 // Kill removes a running connection from conntrack, after which its packets are
@@ -108,6 +127,10 @@ func (f *Flow) Forget() {
 		all.untrack(f)
 	default:
 		all.stats.Running--
+		if !f.closing { // it goes on, and is tracked to its end
+			f.closing = true
+			all.lookAt(look{f, time.Now().Add(firstLookAtForgotten), firstLookAtForgotten})
+		}
 	}
 }
 

@@ -13,11 +13,10 @@ import (
 
 // Flows follows connections by the events of conntrack. One goroutine reads them; a
 // filter in the kernel lets only those of marked connections through, so that other
-// traffic costs nothing.
+// traffic costs nothing. The kernel is asked for the end of those that should be over.
 type Flows struct {
 	log     *zap.Logger
 	events  *eventSocket
-	asker   *asker // of the reader
 	table   *conntrack
 	mark    uint32
 	mask    uint32
@@ -31,7 +30,7 @@ type Flows struct {
 	stats    FlowStats
 	closed   bool
 
-	endings []flowEnd // of the reader: not yet told
+	lookout
 }
 
 // flowKey is what is known of a connection before it comes.
@@ -77,7 +76,7 @@ func Watch(log *zap.Logger, mark, mask uint32) (*Flows, error) {
 	f := &Flows{
 		log:      log,
 		events:   events,
-		asker:    asker,
+		lookout:  lookout{asker: asker},
 		table:    table,
 		mark:     mark,
 		mask:     mask,
@@ -168,7 +167,7 @@ func (f *Flows) Close() error {
 	err := f.events.close()
 	<-f.done
 	f.table.close()
-	f.asker.close()
+	f.stopLooking()
 	if err != nil {
 		return fmt.Errorf("stop watching connections: %w", err)
 	}

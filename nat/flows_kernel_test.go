@@ -110,6 +110,8 @@ func TestFlowOfATransfer(t *testing.T) {
 					if n, err := io.Copy(io.Discard, receiver); n != size || err != nil {
 						t.Fatalf("received %d, %v", n, err)
 					}
+					flow.Closing()
+					time.Sleep(2 * firstLook)
 					if isOver(flow.Ended()) {
 						t.Error("ended while one side is open")
 					}
@@ -184,6 +186,7 @@ func TestFlowOfAReset(t *testing.T) {
 			read(t, client, "some of it")
 			client.SetLinger(0)
 			client.Close()
+			flow.Closing()
 			wait(t, "ended", flow.Ended())
 			counters, err := flow.Counters()
 			if err != nil || !counters.Reset || counters.Reply.Payload != 10 {
@@ -279,6 +282,7 @@ func TestFlowsAreToldApart(t *testing.T) {
 	dial(destination) // of nobody
 	first.SetLinger(0)
 	first.Close()
+	newer.Closing()
 	wait(t, "the newer ended", newer.Ended())
 	if isOver(older.Ended()) {
 		t.Error("the end of one is taken for that of another")

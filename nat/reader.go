@@ -28,13 +28,6 @@ type clearing struct {
 	at time.Time
 }
 
-// flowEnd is a connection that has ended, with its entry as the event showed it.
-type flowEnd struct {
-	flow *Flow
-	last entry
-	gone bool // conntrack has no entry any more
-}
-
 // read handles events until Close. Once the kernel has lost events it loses more, and
 // tells no more of it, until all that wait are read: only then a listing is complete.
 func (f *Flows) read() {
@@ -53,7 +46,6 @@ func (f *Flows) read() {
 			lost = false
 			f.resynchronise()
 		case errors.Is(err, unix.EAGAIN):
-			f.finish()
 			f.forgetCleared(time.Now())
 			time.Sleep(eventRest)
 			wait = true
@@ -65,9 +57,6 @@ func (f *Flows) read() {
 			if e, ok := parseEntry(message.Data); ok {
 				f.handle(message.Header.Type, message.Header.Flags, e)
 			}
-		}
-		if len(f.endings) >= askAtOnce {
-			f.finish()
 		}
 	}
 }
@@ -89,7 +78,7 @@ func (f *Flows) pause() {
 	}
 }
 
-// handle brings one event home. An end is noted, and told by finish.
+// handle brings one event home.
 func (f *Flows) handle(messageType, flags uint16, e entry) {
 	gone := messageType == ctMessage(nl.IPCTNL_MSG_CT_DELETE)
 	fresh := !gone && flags&unix.NLM_F_CREATE != 0
@@ -106,9 +95,8 @@ func (f *Flows) handle(messageType, flags uint16, e entry) {
 	case flow != nil && gone:
 		delete(f.tracked, e.tuple)
 	}
-	if flow != nil && !flow.ending && (gone || e.over()) {
-		flow.ending = true
-		f.endings = append(f.endings, flowEnd{flow, e, gone})
+	if flow != nil && (gone || e.over()) {
+		f.end(flow, e)
 	}
 }
 
@@ -125,6 +113,9 @@ func (f *Flows) begin(e entry) *Flow {
 	f.tracked[e.tuple] = flow
 	f.stats.Running++
 	close(flow.began)
+	if flow.closing {
+		f.lookFor(flow)
+	}
 	return flow
 }
 
@@ -141,48 +132,6 @@ func (f *Flows) unexpect(flow *Flow) {
 		return
 	}
 	f.expected[flow.key] = slices.Delete(waiting, at, at+1)
-}
-
-// finish tells the ends of connections, with their last counters. The event of a state
-// change has none, so they are asked for; the entry outlives its end by its timeout.
-func (f *Flows) finish() {
-	if len(f.endings) == 0 {
-		return
-	}
-	var asked []int
-	var handles []handle
-	for i, end := range f.endings {
-		if !end.gone {
-			asked, handles = append(asked, i), append(handles, end.flow.handle)
-		}
-	}
-	err := f.asker.ask(handles, func(i int, now entry) {
-		if end := &f.endings[asked[i]]; now.id == end.flow.id {
-			end.last.original, end.last.reply = now.original, now.reply
-		}
-	})
-	if err != nil {
-		f.log.Error("the last counters of connections are missing", zap.Error(err))
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, end := range f.endings {
-		flow := end.flow
-		flow.count(end.last)
-		flow.count(f.cleared[flow.id].entry) // nothing, as a rule
-		delete(f.cleared, flow.id)
-		flow.counters.Ended = time.Now()
-		flow.counters.Reset = end.last.state == nl.TCP_CONNTRACK_CLOSE
-		close(flow.ended)
-		if flow.forgotten {
-			f.untrack(flow)
-		} else {
-			f.stats.Running--
-			f.stats.Ended++
-		}
-	}
-	clear(f.endings)
-	f.endings = f.endings[:0]
 }
 
 // forgetCleared drops what was kept for an end that had been told before.
@@ -226,5 +175,4 @@ func (f *Flows) resynchronise() {
 	for t, flow := range missing {
 		f.handle(ctMessage(nl.IPCTNL_MSG_CT_DELETE), 0, entry{tuple: t, id: flow.id})
 	}
-	f.finish()
 }

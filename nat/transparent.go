@@ -16,19 +16,14 @@ import (
 // keep the entry of a translating router on the way alive: RFC 5382 REQ-5 grants an
 // established connection at least 2 h 4 min, but home routers forget it within minutes.
 const (
-	keepAliveIdle     = 60 * time.Second
-	keepAliveInterval = 15 * time.Second
+	keepAliveIdle     = 60 // seconds, as the next one
+	keepAliveInterval = 15
 	keepAliveCount    = 4
 )
 
-func keepAlive() net.KeepAliveConfig {
-	return net.KeepAliveConfig{
-		Enable:   true,
-		Idle:     keepAliveIdle,
-		Interval: keepAliveInterval,
-		Count:    keepAliveCount,
-	}
-}
+// byOurselves keeps Go from setting keepalives: it would do so on each accepted socket,
+// which has them from its listener.
+const byOurselves time.Duration = -1
 
 // Listen opens the listeners that TPROXY hands connections to: 127.0.0.1:port and, if
 // the host has IPv6, [::1]:port. The local address of an accepted connection is the
@@ -44,7 +39,7 @@ func Listen(ctx context.Context, port uint16) ([]*net.TCPListener, error) {
 	if HasIPv6() {
 		loopbacks = append(loopbacks, netip.IPv6Loopback())
 	}
-	config := net.ListenConfig{Control: controlListener, KeepAliveConfig: keepAlive()}
+	config := net.ListenConfig{Control: controlListener, KeepAlive: byOurselves}
 	// A transparent MPTCP listener (Go's default) would offer a client of an ordinary
 	// server a second subflow to addresses of the router.
 	config.SetMultipathTCP(false)
@@ -137,10 +132,21 @@ func setTransparent(fd int, network string) error {
 // hosts) would cost it more than the line.
 const congestionControl = "reno"
 
-// setControlConnection prepares a socket for a control connection.
+// setControlConnection prepares a socket for a control connection, or a listening one
+// for all that it accepts.
 func setControlConnection(fd int) error {
 	if err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestionControl); err != nil {
 		return fmt.Errorf("choose the congestion control: %w", err)
+	}
+	for _, option := range []struct{ level, name, value int }{
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveInterval},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
+	} {
+		if err := unix.SetsockoptInt(fd, option.level, option.name, option.value); err != nil {
+			return fmt.Errorf("send keepalives: %w", err)
+		}
 	}
 	return setUrgentInline(fd)
 }

@@ -57,6 +57,7 @@ func (f *fakeFlows) watched() (n int) {
 
 func (f *fakeFlow) Began() <-chan struct{} { return f.began }
 func (f *fakeFlow) Ended() <-chan struct{} { return f.ended }
+func (f *fakeFlow) Closing()               {}
 
 func (f *fakeFlow) Payload() (uint64, bool) {
 	f.mu.Lock()

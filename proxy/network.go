@@ -25,7 +25,8 @@ type Network interface {
 // Flow is one data connection as the kernel sees it.
 type Flow interface {
 	Began() <-chan struct{} // closed when its first packet has passed
-	Ended() <-chan struct{} // closed when both sides have closed it
+	Ended() <-chan struct{} // closed when both sides have closed it, once that is due or Payload has been asked
+	Closing()               // its end is due: it has been said that the transfer is over
 	// Payload is what both directions have carried so far, in bytes,
 	// approximately; known is false where the host does not count.
 	Payload() (bytes uint64, known bool)

@@ -173,6 +173,7 @@ func (s *session) skipUnanswered(r *ftp.Reply) {
 	for s.queue.unanswered(r) {
 		if x := s.queue.waiting[0]; x.data != nil {
 			s.tally.failed++
+			x.data.flow.Closing()
 			x.data.close()
 			s.tally.watch(x.data, false)
 		}

@@ -169,6 +169,7 @@ func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if x.data == nil {
 		return r.Bytes(), nil
 	}
+	x.data.flow.Closing()
 	switch {
 	case x.data.used(), r.Code/100 != 2 && !x.data.passive:
 		x.data.close()

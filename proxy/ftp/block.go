@@ -36,11 +36,8 @@ func (l *lines) read() (int, error) {
 		return 0, err
 	}
 	switch {
-	case l.err != nil:
-		return 0, &net.OpError{
-			Op: "read", Net: l.conn.LocalAddr().Network(), Source: l.conn.LocalAddr(), Addr: l.conn.RemoteAddr(),
-			Err: os.NewSyscallError("read", l.err),
-		}
+	case l.errno != 0:
+		return 0, l.failure("read", l.errno)
 	case l.n == 0:
 		return 0, io.EOF
 	}
@@ -52,19 +49,19 @@ func (l *lines) readNow(descriptor uintptr) bool {
 	held := l.block != nil
 	l.take()
 	for {
-		l.n, l.err = syscall.Read(int(descriptor), l.block[l.filled:])
-		if l.err != syscall.EINTR {
+		l.n, l.errno = immediately(syscall.SYS_READ, descriptor, l.block[l.filled:])
+		if l.errno != syscall.EINTR {
 			break
 		}
 	}
-	if l.err != nil || l.n == 0 {
+	if l.errno != 0 || l.n == 0 {
 		l.n = 0
 		if !held {
 			blocks.Put(l.block)
 			l.block = nil
 		}
 	}
-	return l.err != syscall.EAGAIN
+	return l.errno != syscall.EAGAIN
 }
 
 // lookNow says whether a read would have a result. It leaves that to the read: recv(MSG_PEEK) would take an error away.
@@ -78,6 +75,25 @@ func lookNow(descriptor uintptr) bool {
 	var now syscall.Timespec
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&ask)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
 	return n > 0 || errno != 0 && errno != syscall.EINTR
+}
+
+// immediately is a system call on a descriptor that does not block. Go's scheduler is not told of it, as it is of calls that
+// may take long: telling it wakes, at each line of a dialogue that waits most of the time, a thread that then watches
+// the call, and takes longer than the call itself.
+func immediately(call, descriptor uintptr, p []byte) (n int, errno syscall.Errno) {
+	r, _, errno := syscall.RawSyscall(call, descriptor, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(r), 0
+}
+
+// failure is the error of a system call as net has it.
+func (l *lines) failure(call string, errno syscall.Errno) error {
+	return &net.OpError{
+		Op: call, Net: l.conn.LocalAddr().Network(), Source: l.conn.LocalAddr(), Addr: l.conn.RemoteAddr(),
+		Err: os.NewSyscallError(call, errno),
+	}
 }
 
 func (l *lines) take() {

@@ -24,6 +24,7 @@ type Conn struct {
 	reply    *block // memory of a multi-line reply
 	midReply bool   // a multi-line reply has begun
 	patience patience
+	writing  writing
 	born     time.Time
 	writeBy  atomic.Int64 // the deadline of writes, in ns since born: clocks are set back, monotonic ones are not
 }
@@ -33,6 +34,7 @@ func NewConn(c net.Conn, limits Limits) *Conn {
 	conn := &Conn{limits: limits.withDefaults(), born: time.Now()}
 	conn.lines.init(c)
 	conn.patience.conn = c
+	conn.writing.attempt = conn.writing.writeNow
 	return conn
 }
 
@@ -210,7 +212,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 		_ = c.lines.conn.SetWriteDeadline(time.Now().Add(WriteTimeout))
 		c.writeBy.Store(int64(age + WriteTimeout))
 	}
-	return c.lines.conn.Write(p)
+	if c.lines.raw == nil {
+		return c.lines.conn.Write(p)
+	}
+	return c.writing.write(&c.lines, p)
 }
 
 // Buffered returns the number of bytes read that belong to no command or reply returned; a Telnet command that has not

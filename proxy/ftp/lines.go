@@ -26,7 +26,7 @@ type lines struct {
 	attempt func(uintptr) bool // readNow, kept as a value so that a read does not allocate
 	look    func(uintptr) bool // lookNow, likewise
 	n       int                // result of readNow
-	err     error              // result of readNow
+	errno   syscall.Errno      // result of readNow
 
 	block                    *block // nil: nothing held
 	start, end, next, filled int
