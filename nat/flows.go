@@ -31,6 +31,7 @@ type Flows struct {
 	closed   bool
 
 	lookout
+	listeners recent // where active data connections went
 }
 
 // flowKey is what is known of a connection before it comes.
@@ -131,7 +132,12 @@ func between(source, destination netip.AddrPort) tuple {
 // keeps it for two minutes, and where a client listens at the same port again, the next
 // connection from the same port of its server would clash with it: the kernel then looks for
 // another source port, and now and then drops the first packet instead.
+//
+// Only a listener that was cleared for within the last minutes is looked at.
 func (f *Flows) Clear(source, destination netip.AddrPort) {
+	if !f.listeners.again(source, time.Now()) {
+		return
+	}
 	h := between(source, destination).handle()
 	e, err := f.table.get(h)
 	if err != nil || !e.over() || e.mark&f.mask != f.mark {

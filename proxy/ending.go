@@ -37,7 +37,7 @@ func (s *session) endLocked(e ending) {
 		return
 	}
 	if e.say != "" && !s.secured {
-		lastWords(s.client.NetConn(), e.say)
+		lastWords(s.client.NetConn(), string(s.held)+e.say)
 	}
 	if e.quit && !s.secured {
 		lastWords(s.server.NetConn(), "QUIT")

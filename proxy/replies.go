@@ -79,7 +79,9 @@ func (s *session) relay(r *ftp.Reply) error {
 	if s.over != nil {
 		return errEnded
 	}
-	if err := s.tellClient(out); err != nil {
+	if r.Preliminary() && s.server.Another() {
+		s.held = append(s.held, out...)
+	} else if s.tellClient(out) != nil {
 		return errEnded
 	}
 	if r.Code == 421 {
@@ -182,9 +184,12 @@ func (s *session) skipUnanswered(r *ftp.Reply) {
 	}
 }
 
-// tellClient writes to the client; s.mu is held, so that the replies of both
-// goroutines never mix.
+// tellClient writes to the client, behind what is held for it; s.mu is held, so
+// that the replies of both goroutines never mix.
 func (s *session) tellClient(b []byte) error {
+	if s.held != nil {
+		b, s.held = append(s.held, b...), nil
+	}
 	if _, err := s.client.Write(b); err != nil {
 		s.endLocked(ending{why: "writing to the client: " + err.Error()})
 		return err

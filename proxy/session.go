@@ -53,6 +53,7 @@ type session struct {
 	cancel     context.CancelFunc
 	turn       sync.Cond // a reply has been passed on, or the session has ended
 	queue      queue
+	held       []byte   // replies that leave with the next one, which has come with them: 150 and 226 of a small file
 	channel    *channel // negotiated and not yet taken by a transfer; at most one
 	block      *channel // in MODE B and C: the last one that a transfer has taken
 	fading     *channel // of a transfer that the server has refused; at most one

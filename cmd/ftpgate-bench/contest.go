@@ -43,13 +43,6 @@ func contest(ctx context.Context, o options) error {
 	if err != nil {
 		return ended(ctx, err, nil)
 	}
-	if o.awake {
-		stop, err := keepAwake(o.self)
-		if err != nil {
-			return err
-		}
-		defer stop()
-	}
 	all, err := gather(ctx, o)
 	if err != nil {
 		return err

@@ -41,7 +41,6 @@ type options struct {
 	duration time.Duration // of one measurement
 	only     []string      // contestants
 	figures  []string      // groups of figures
-	awake    bool          // no processor sleeps meanwhile
 	json     string        // files; empty: none
 	markdown string
 }
@@ -94,8 +93,6 @@ func dispatch(args []string) error {
 		return serve()
 	case len(args) == 1 && args[0] == relayCommand:
 		return relay()
-	case len(args) == 1 && args[0] == awakeCommand:
-		return stayAwake()
 	case len(args) == 2 && args[0] == loadCommand:
 		debug.SetGCPercent(loadGCPercent)
 		return load(args[1])
@@ -136,7 +133,6 @@ func parse(args []string) (options, error) {
 	seconds := flags.Float64("seconds", 1.5, "how long one measurement takes")
 	only := flags.String("only", "", "contestants, with commas between them; empty: all")
 	groups := flags.String("figures", "", "of "+strings.Join(groupNames(), ",")+"; empty: all")
-	flags.BoolVar(&o.awake, "awake", true, "keep the processors awake, for steady latencies in a virtual machine")
 	flags.StringVar(&o.json, "json", besideSelf("bench.json"), "`file` for all that was measured; empty: none")
 	flags.StringVar(&o.markdown, "markdown", besideSelf("bench.md"), "`file` for the table in Markdown; empty: none")
 	if err := flags.Parse(args); err != nil {

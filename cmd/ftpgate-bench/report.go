@@ -16,7 +16,6 @@ type report struct {
 	Machine     machine       `json:"machine"`
 	Rounds      int           `json:"rounds"`
 	Seconds     float64       `json:"seconds_per_measurement"`
-	Awake       bool          `json:"processors_kept_awake"`
 	Took        float64       `json:"took_seconds"`
 	Contestants []participant `json:"contestants"`
 	Rows        []row         `json:"figures"`
@@ -49,7 +48,7 @@ type verdict struct {
 
 // newReport arranges what was measured. Figures that nobody has are left out.
 func newReport(o options, m machine, s *scores) report {
-	r := report{Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds(), Awake: o.awake, Notes: s.notes}
+	r := report{Machine: m, Rounds: o.rounds, Seconds: o.duration.Seconds(), Notes: s.notes}
 	for _, e := range entries() {
 		if slices.Contains(o.only, e.name) {
 			r.Contestants = append(r.Contestants, participant{e.name, e.about})
@@ -214,9 +213,6 @@ func (r report) remarks(bullet string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Medians of %d interleaved rounds of %g s for each measurement, but for what was measured once per run; "+
 		"%.0f s in all.", r.Rounds, r.Seconds, r.Took)
-	if r.Awake {
-		b.WriteString(" A thread of the lowest priority kept each processor awake.")
-	}
 	fmt.Fprintf(&b, "\n%s.\n\n", r.Machine)
 	for _, p := range r.Contestants {
 		fmt.Fprintf(&b, "%s%s: %s\n", bullet, p.Name, p.About)

@@ -113,18 +113,20 @@ func (s *scribe) add() {
 }
 
 // unique is STOU: the server tells the name, in the preliminary reply (RFC 1123,
-// 4.1.2.9) or in the last one.
+// 4.1.2.9) or in the last one. Pure-FTPd makes it of the second and one random byte, and
+// stores elsewhere if that is taken, without telling; so the file does not stay.
 func (s *scribe) unique() {
 	s.t.Helper()
-	text := fmt.Sprintf("unique %s", random(8))
+	text := fmt.Sprintf("unique %x", random(8))
 	transfer, err := s.c.Transfer(s.mode, "STOU", sending(text))
 	if err != nil {
 		s.fatal("STOU", err)
 	}
 	said := transfer.Began.String() + " " + transfer.Ended.String()
 	named := slices.ContainsFunc(strings.Fields(said), func(word string) bool {
-		got, err := s.server.ReadFile(strings.Trim(word, `"'().,`))
-		return err == nil && string(got) == text
+		name := strings.Trim(word, `"'().,`)
+		got, err := s.server.ReadFile(name)
+		return err == nil && string(got) == text && s.server.RemoveFile(name) == nil
 	})
 	if !named {
 		s.t.Errorf("%s: no file that is named in %q has what was sent", s.mode, said)

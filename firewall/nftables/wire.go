@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -55,7 +57,8 @@ func dial() (*wire, error) {
 	}
 	wait := unix.NsecToTimeval(answerWait.Nanoseconds())
 	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
-		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
+		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
+		unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})) // nobody but the kernel can answer
 	if err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("preparing a netlink socket: %w", err)
@@ -193,7 +196,7 @@ func undisturbed(read func() error) (err error) {
 
 func (w *wire) send(data []byte) error {
 	for {
-		err := unix.Sendto(w.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		_, err := w.call(unix.SYS_SENDTO, data, 0)
 		if err == unix.EINTR {
 			continue
 		}
@@ -211,9 +214,9 @@ type header struct {
 
 // receive takes one datagram and shows its messages.
 func (w *wire) receive(each func(header, []byte) error) error {
-	n, _, err := unix.Recvfrom(w.fd, w.answers, 0)
+	n, err := w.answer()
 	for err == unix.EINTR {
-		n, _, err = unix.Recvfrom(w.fd, w.answers, 0)
+		n, err = w.answer()
 	}
 	if err != nil {
 		return fmt.Errorf("%w: waiting for nf_tables: %w", firewall.ErrUnavailable, os.NewSyscallError("recvfrom", err))
@@ -234,6 +237,31 @@ func (w *wire) receive(each func(header, []byte) error) error {
 		data = data[min(len(data), (size+3)&^3):]
 	}
 	return nil
+}
+
+// call is sendto(2) or recvfrom(2). A transaction takes the kernel some 15 µs, and its answer is there when it returns. To
+// tell Go's scheduler of such a call, as of one that may take long, would wake a thread that takes as long again, for each
+// file of a session. But another program's transaction may have to end first, which takes milliseconds: other goroutines
+// go on meanwhile only where there is another processor, and where there is none the scheduler is told.
+func (w *wire) call(number uintptr, p []byte, flags uintptr) (n int, err error) {
+	system := unix.RawSyscall6
+	if runtime.GOMAXPROCS(0) == 1 {
+		system = unix.Syscall6
+	}
+	r, _, errno := system(number, uintptr(w.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
+	runtime.KeepAlive(p) // on the heap, which does not move
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(r), nil
+}
+
+// answer takes one datagram. As a rule it is there.
+func (w *wire) answer() (n int, err error) {
+	if n, err = w.call(unix.SYS_RECVFROM, w.answers, unix.MSG_DONTWAIT); err == unix.EAGAIN {
+		n, err = unix.Read(w.fd, w.answers)
+	}
+	return n, err
 }
 
 // errno is the error that a message says, 0: none.

@@ -1,6 +1,7 @@
 package ftp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -232,6 +233,16 @@ func (c *Conn) Release() {
 	if c.lines.buffered() == 0 {
 		c.lines.reset()
 	}
+}
+
+// Another reports whether a further reply of one line has come whole, so that the next ReadReply will not wait. Not to be
+// called while another goroutine reads.
+func (c *Conn) Another() bool {
+	if c.failed != nil || c.midReply || c.lines.open || c.lines.telnet.state != telnetData {
+		return false
+	}
+	line, _, whole := bytes.Cut(c.lines.unread(), []byte{'\n'})
+	return whole && len(line) > 3 && hasCode(line) && line[3] == ' ' && bytes.IndexByte(line, telnetIAC) < 0
 }
 
 // SetIdle sets the read deadline that holds while no line has begun; zero is none. Once a line has begun, LineTimeout

@@ -212,3 +212,31 @@ func TestBuffered(t *testing.T) {
 		}
 	}
 }
+
+// TestAnother: only a whole reply of one line will not keep the next read waiting.
+func TestAnother(t *testing.T) {
+	for rest, another := range map[string]bool{
+		"":                          false,
+		"226 Complete.\r\n":         true,
+		"226 Complete.\n":           true,
+		"226 Complete.\r":           false,
+		"226-Complete.\r\n":         false,
+		"226 Compl\xff\xf1ete.\r\n": false,
+		"22":                        false,
+		"\r\n226 Complete.\r\n":     false,
+		"226\r\n":                   false,
+	} {
+		near, far := tcpPair(t)
+		conn := NewConn(far, Limits{})
+		if _, err := near.Write([]byte("150 Here it comes.\r\n" + rest)); err != nil {
+			t.Fatal(err)
+		}
+		var reply Reply
+		if err := conn.ReadReply(&reply); err != nil {
+			t.Fatal(err)
+		}
+		if conn.Another() != another {
+			t.Errorf("%q: %v", rest, !another)
+		}
+	}
+}

@@ -71,6 +71,14 @@ func (l *lines) buffered() int {
 	return count
 }
 
+// unread is what has been read and not been looked at.
+func (l *lines) unread() []byte {
+	if l.block == nil {
+		return nil
+	}
+	return l.block[l.next:l.filled]
+}
+
 // begin starts a line, unless one was left unfinished by a deadline.
 func (l *lines) begin() {
 	if l.open {

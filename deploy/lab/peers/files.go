@@ -28,6 +28,11 @@ func (s *Server) ReadFile(name string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(s.Root, name))
 }
 
+// RemoveFile takes a file out of the served directory.
+func (s *Server) RemoveFile(name string) error {
+	return os.Remove(filepath.Join(s.Root, name))
+}
+
 // CachePath is a file of a server that install.sh unpacked.
 func CachePath(name string) (string, error) {
 	cache := os.Getenv("FTPGATE_LAB_CACHE")
