@@ -17,6 +17,7 @@ var arrows = map[string][]string{
 	"proxy":                 {"proxy/ftp", "proxy/policy", "nat", "firewall"},
 	"proxy/ftp":             {},
 	"proxy/policy":          {},
+	"proxy/status":          {"proxy", "nat", "firewall"},
 	"nat":                   {},
 	"firewall":              {},
 	"firewall/iptables":     {"firewall"},

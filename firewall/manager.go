@@ -71,6 +71,7 @@ type Manager struct {
 type request struct {
 	ctx     context.Context
 	hole    Pinhole
+	since   time.Time
 	opening Hole   // the hole with its number and end, while the backend works on it
 	lease   *Lease // set before ready is closed; nil if err is set
 	err     error
@@ -239,7 +240,7 @@ func (m *Manager) enqueue(ctx context.Context, p Pinhole) (*request, error) {
 		return nil, err
 	}
 	m.enter(p)
-	r := &request{ctx: ctx, hole: p, ready: make(chan struct{})}
+	r := &request{ctx: ctx, hole: p, since: time.Now(), ready: make(chan struct{})}
 	m.waiting = append(m.waiting, r)
 	return r, nil
 }

@@ -99,6 +99,7 @@ func (w *worker) settle(batch []*request) {
 			r.err = context.Cause(r.ctx)
 		} else {
 			r.lease = l
+			w.stats.OpenTimes.observe(time.Since(r.since))
 		}
 		close(r.ready)
 	}

@@ -16,12 +16,37 @@ type Stats struct {
 	Released uint64 // of these: released first
 	Failed   uint64 // calls of Open that ended with an error
 
+	OpenTimes Histogram // of Open, successful
+
 	Transactions uint64 // successful and failed calls of Backend.Apply
 	Repairs      uint64 // things found missing, doubled or foreign, and repaired
 
 	VerifiedAt  time.Time // end of the last successful Verify or Install; zero: never
 	LastError   string    // last error of the backend; "": none yet
 	LastErrorAt time.Time
+}
+
+// OpenBounds are the upper ends of the classes of a Histogram; what took longer is in one more.
+var OpenBounds = [...]time.Duration{
+	50 * time.Microsecond, 100 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
+	20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second,
+}
+
+// Histogram counts how long something took.
+type Histogram struct {
+	Counts [len(OpenBounds) + 1]uint64 // by class, not cumulative
+	Sum    time.Duration
+}
+
+// observe needs the lock of whoever owns h.
+func (h *Histogram) observe(took time.Duration) {
+	class := 0
+	for class < len(OpenBounds) && took > OpenBounds[class] {
+		class++
+	}
+	h.Counts[class]++
+	h.Sum += took
 }
 
 // Stats returns the numbers of now.
