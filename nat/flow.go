@@ -25,6 +25,7 @@ type Flow struct {
 	counters  Counters
 	forgotten bool
 	closing   bool // its end is due
+	look      look
 }
 
 // Counters tells what a connection has carried. Original counts what went from source
@@ -73,6 +74,8 @@ func (f *Flow) Counters() (Counters, error) {
 			f.flows.mu.Unlock()
 		case err != nil && !errors.Is(err, unix.ENOENT):
 			failed = fmt.Errorf("read the counters of a connection: %w", err)
+		default: // it is gone, and its last event is perhaps on its way
+			f.Closing()
 		}
 	}
 	f.flows.mu.Lock()
@@ -92,7 +95,7 @@ func (f *Flow) Closing() {
 	}
 	f.closing = true
 	if !f.counters.Began.IsZero() && !f.over() {
-		all.lookFor(f)
+		all.lookAt(f, firstLook)
 	}
 }
 
@@ -126,11 +129,7 @@ func (f *Flow) Forget() {
 		all.stats.Ended--
 		all.untrack(f)
 	default:
-		all.stats.Running--
-		if !f.closing { // it goes on, and is tracked to its end
-			f.closing = true
-			all.lookAt(look{f, time.Now().Add(firstLookAtForgotten), firstLookAtForgotten})
-		}
+		all.stats.Running-- // it goes on, and is tracked to its end
 	}
 }
 

@@ -31,7 +31,9 @@ type Flows struct {
 	closed   bool
 
 	lookout
-	listeners recent // where active data connections went
+
+	finding sync.Mutex
+	finder  *asker // of find; nil: closed
 }
 
 // flowKey is what is known of a connection before it comes.
@@ -74,10 +76,18 @@ func Watch(log *zap.Logger, mark, mask uint32) (*Flows, error) {
 		events.close()
 		return nil, fmt.Errorf("watch connections: %w", err)
 	}
+	finder, err := openAsker()
+	if err != nil {
+		table.close()
+		events.close()
+		asker.close()
+		return nil, fmt.Errorf("watch connections: %w", err)
+	}
 	f := &Flows{
 		log:      log,
 		events:   events,
 		lookout:  lookout{asker: asker},
+		finder:   finder,
 		table:    table,
 		mark:     mark,
 		mask:     mask,
@@ -132,23 +142,44 @@ func between(source, destination netip.AddrPort) tuple {
 // keeps it for two minutes, and where a client listens at the same port again, the next
 // connection from the same port of its server would clash with it: the kernel then looks for
 // another source port, and now and then drops the first packet instead.
-//
-// Only a listener that was cleared for within the last minutes is looked at.
 func (f *Flows) Clear(source, destination netip.AddrPort) {
-	if !f.listeners.again(source, time.Now()) {
-		return
-	}
 	h := between(source, destination).handle()
-	e, err := f.table.get(h)
-	if err != nil || !e.over() || e.mark&f.mask != f.mark {
+	e, found := f.find(h)
+	if !found || e.mark&f.mask != f.mark {
 		return
 	}
 	f.mu.Lock()
-	f.cleared[e.id] = clearing{e, time.Now()} // the reader may not even have read of its beginning yet
+	switch flow := f.tracked[e.tuple]; {
+	case flow == nil || flow.id != e.id: // the reader may not have read of its beginning yet
+		f.cleared[e.id] = clearing{e, time.Now()}
+	case e.over():
+		f.end(flow, e)
+	default:
+		flow.count(e)
+	}
 	f.mu.Unlock()
+	if !e.over() {
+		return
+	}
 	if err := f.table.remove(h, e.id); err != nil && !errors.Is(err, unix.ENOENT) {
 		f.log.Warn("cannot remove the entry of a connection that is over", zap.Error(err))
 	}
+}
+
+// find asks for one entry. What it returns has no handle.
+func (f *Flows) find(h handle) (e entry, found bool) {
+	f.finding.Lock()
+	defer f.finding.Unlock()
+	if f.finder == nil {
+		return entry{}, false // closed
+	}
+	if err := f.finder.ask([]handle{h}, func(_ int, now entry) {
+		e, found = now, true
+		e.rawTuple, e.rawZone = nil, nil
+	}); err != nil {
+		f.log.Warn("cannot ask conntrack for a connection", zap.Error(err))
+	}
+	return e, found
 }
 
 // Stats returns the present numbers.
@@ -174,6 +205,10 @@ func (f *Flows) Close() error {
 	<-f.done
 	f.table.close()
 	f.stopLooking()
+	f.finding.Lock()
+	f.finder.close()
+	f.finder = nil
+	f.finding.Unlock()
 	if err != nil {
 		return fmt.Errorf("stop watching connections: %w", err)
 	}

@@ -12,10 +12,12 @@ const (
 	// firstLook is the time from Closing to the first look: the connection is about to
 	// end, its events may still wait for the reader, and others gather for one question.
 	firstLook = 2 * eventRest
-	// firstLookAtForgotten is the same for one that nobody waits for.
-	firstLookAtForgotten = time.Second
-	// lastLook bounds the time between two looks, each of which is twice the one before.
+	// lastLook bounds the time between two looks after Closing, each of which is twice the
+	// one before.
 	lastLook = 10 * time.Second
+	// usualLook is the time between two looks at a connection of which nobody has said that
+	// it should end. Conntrack keeps what has ended for two minutes.
+	usualLook = 30 * time.Second
 	// goneFor is how long an entry may be missing before its event, which has the last
 	// counters, is no longer waited for.
 	goneFor = 20 * firstLook
@@ -24,7 +26,7 @@ const (
 // lookout looks for the ends of connections. Its fields are guarded by Flows.mu, but for
 // the asker, which is guarded by asking.
 type lookout struct {
-	looks []look
+	looks []*Flow     // all that are looked at
 	alarm *time.Timer // nil: no look is due
 	due   time.Time   // when it rings
 	shut  bool
@@ -33,29 +35,38 @@ type lookout struct {
 	asker  *asker
 }
 
-// look is a connection whose end is looked for.
+// look is when a Flow is looked at next.
 type look struct {
-	flow  *Flow
-	at    time.Time
-	pause time.Duration // from the last look to this one
+	listed bool // the Flow is among the looks
+	at     time.Time
+	pause  time.Duration // from the last look to this one
 }
 
-// lookFor is called with mu held.
-func (f *Flows) lookFor(flow *Flow) {
-	f.lookAt(look{flow, time.Now().Add(firstLook), firstLook})
+// lookAt has a Flow looked at after a pause, in the place of a later look. It is called
+// with mu held.
+func (f *Flows) lookAt(flow *Flow, pause time.Duration) {
+	at := time.Now().Add(pause)
+	if flow.look.listed && flow.look.at.Before(at) {
+		return
+	}
+	flow.look.at, flow.look.pause = at, pause
+	if !flow.look.listed {
+		flow.look.listed = true
+		f.looks = append(f.looks, flow)
+	}
+	f.ring(at)
 }
 
-// lookAt sets the alarm, if it would ring too late. It is called with mu held.
-func (f *Flows) lookAt(l look) {
-	f.looks = append(f.looks, l)
+// ring sets the alarm, if it would ring later. It is called with mu held.
+func (f *Flows) ring(at time.Time) {
 	switch {
 	case f.shut:
 	case f.alarm == nil:
-		f.due = l.at
-		f.alarm = time.AfterFunc(time.Until(l.at), f.lookAround)
-	case l.at.Before(f.due):
-		f.due = l.at
-		f.alarm.Reset(time.Until(l.at))
+		f.due = at
+		f.alarm = time.AfterFunc(time.Until(at), f.lookAround)
+	case at.Before(f.due):
+		f.due = at
+		f.alarm.Reset(time.Until(at))
 	}
 }
 
@@ -63,57 +74,84 @@ func (f *Flows) lookAt(l look) {
 func (f *Flows) lookAround() {
 	f.asking.Lock()
 	defer f.asking.Unlock()
-	looks := f.dueLooks(time.Now())
-	if len(looks) == 0 {
+	flows := f.dueLooks(time.Now())
+	if len(flows) == 0 {
 		return
 	}
-	handles := make([]handle, len(looks))
-	for i, l := range looks {
-		handles[i] = l.flow.handle
+	handles := make([]handle, len(flows))
+	for i, flow := range flows {
+		handles[i] = flow.handle
 	}
-	found := make(map[int]entry, len(looks))
-	if err := f.asker.ask(handles, func(i int, now entry) {
-		if now.id == looks[i].flow.id {
+	found := make(map[int]entry, len(flows))
+	failed := f.asker.ask(handles, func(i int, now entry) {
+		if now.id == flows[i].id {
 			found[i] = entry{state: now.state, original: now.original, reply: now.reply, tuple: now.tuple}
 		}
-	}); err != nil {
-		f.log.Error("the ends of connections are not known", zap.Error(err))
+	})
+	if failed != nil {
+		f.log.Error("the ends of connections are not known", zap.Error(failed))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := time.Now()
-	for i, l := range looks {
-		last, there := found[i]
-		cleared, was := f.cleared[l.flow.id]
-		switch {
-		case there && last.over():
-			f.end(l.flow, last)
-		case was:
-			f.end(l.flow, cleared.entry)
-		case !there && l.pause >= goneFor:
-			f.end(l.flow, entry{})
-		default:
-			pause := min(2*l.pause, lastLook)
-			f.lookAt(look{l.flow, now.Add(pause), pause})
-		}
+	for i, flow := range flows {
+		now, there := found[i]
+		f.looked(flow, now, there, failed == nil)
 	}
 }
 
-// dueLooks takes out the looks whose time has come, and sets the alarm for the others.
-func (f *Flows) dueLooks(now time.Time) (due []look) {
+// looked says what a look has found. It is called with mu held.
+func (f *Flows) looked(flow *Flow, now entry, there, sure bool) {
+	cleared, was := f.cleared[flow.id]
+	switch {
+	case flow.over():
+	case there && now.over():
+		f.end(flow, now)
+	case was && cleared.over():
+		f.end(flow, cleared.entry)
+	case there:
+		flow.count(now)
+		f.lookAgain(flow)
+	case sure && flow.look.pause >= goneFor:
+		f.end(flow, entry{})
+	case sure && !flow.closing:
+		flow.closing = true
+		f.lookAt(flow, firstLook)
+	default:
+		f.lookAgain(flow)
+	}
+}
+
+func (f *Flows) lookAgain(flow *Flow) {
+	pause := usualLook
+	if flow.closing {
+		pause = min(2*flow.look.pause, lastLook)
+	}
+	f.lookAt(flow, pause)
+}
+
+// dueLooks takes out the Flows whose time has come, and sets the alarm for the others.
+func (f *Flows) dueLooks(now time.Time) (due []*Flow) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := f.looks
-	f.looks, f.alarm = nil, nil
-	for _, l := range all {
+	f.alarm = nil
+	if f.shut {
+		return nil
+	}
+	kept := f.looks[:0]
+	for _, flow := range f.looks {
 		switch {
-		case l.flow.over():
-		case l.at.After(now):
-			f.lookAt(l)
+		case flow.over():
+			flow.look.listed = false
+		case flow.look.at.After(now):
+			kept = append(kept, flow)
+			f.ring(flow.look.at)
 		default:
-			due = append(due, l)
+			flow.look.listed = false
+			due = append(due, flow)
 		}
 	}
+	clear(f.looks[len(kept):])
+	f.looks = kept
 	return due
 }
 
@@ -140,7 +178,7 @@ func (f *Flows) end(flow *Flow, last entry) {
 // stopLooking ends the looks; none is in progress when it returns.
 func (f *Flows) stopLooking() {
 	f.mu.Lock()
-	f.shut = true
+	f.shut, f.looks = true, nil
 	if f.alarm != nil {
 		f.alarm.Stop()
 	}

@@ -113,8 +113,13 @@ func (f *Flows) begin(e entry) *Flow {
 	f.tracked[e.tuple] = flow
 	f.stats.Running++
 	close(flow.began)
-	if flow.closing {
-		f.lookFor(flow)
+	switch cleared, was := f.cleared[e.id]; {
+	case was && cleared.over():
+		f.end(flow, cleared.entry)
+	case flow.closing:
+		f.lookAt(flow, firstLook)
+	default:
+		f.lookAt(flow, usualLook)
 	}
 	return flow
 }

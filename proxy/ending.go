@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,9 +37,10 @@ func (s *session) endLocked(e ending) {
 		s.forget()
 		return
 	}
-	if e.say != "" && !s.secured {
-		lastWords(s.client.NetConn(), string(s.held)+e.say)
+	if last := append(s.held, e.say...); len(last) > 0 && !s.secured {
+		lastWords(s.client.NetConn(), strings.TrimSuffix(string(last), "\r\n"))
 	}
+	s.held = nil
 	if e.quit && !s.secured {
 		lastWords(s.server.NetConn(), "QUIT")
 	}

@@ -19,6 +19,8 @@ type fakeFlow struct {
 
 	mu        sync.Mutex
 	bytes     uint64
+	over      bool
+	watched   bool // its end is looked for
 	killed    bool
 	forgotten bool
 }
@@ -57,12 +59,36 @@ func (f *fakeFlows) watched() (n int) {
 
 func (f *fakeFlow) Began() <-chan struct{} { return f.began }
 func (f *fakeFlow) Ended() <-chan struct{} { return f.ended }
-func (f *fakeFlow) Closing()               {}
+
+// Closing and Payload are what an end is noticed by, as in the kernel.
+func (f *fakeFlow) Closing() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watched = true
+	f.notice()
+}
 
 func (f *fakeFlow) Payload() (uint64, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.notice()
 	return f.bytes, true
+}
+
+func (f *fakeFlow) notice() {
+	if f.over {
+		closeOnce(f.ended)
+	}
+}
+
+// end is both sides' close.
+func (f *fakeFlow) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	if f.watched {
+		f.notice()
+	}
 }
 
 func (f *fakeFlow) Forget() {

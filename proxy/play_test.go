@@ -214,7 +214,7 @@ func (p *play) flow(s step) {
 		}
 		f.carry(n)
 	case "finished":
-		closeOnce(f.ended)
+		f.end()
 	case "killed":
 		if f.wasKilled() != (s.arg != "-") {
 			p.failf("it is otherwise")

@@ -175,7 +175,6 @@ func (s *session) skipUnanswered(r *ftp.Reply) {
 	for s.queue.unanswered(r) {
 		if x := s.queue.waiting[0]; x.data != nil {
 			s.tally.failed++
-			x.data.flow.Closing()
 			x.data.close()
 			s.tally.watch(x.data, false)
 		}
@@ -189,6 +188,9 @@ func (s *session) skipUnanswered(r *ftp.Reply) {
 func (s *session) tellClient(b []byte) error {
 	if s.held != nil {
 		b, s.held = append(s.held, b...), nil
+	}
+	if len(b) == 0 {
+		return nil
 	}
 	if _, err := s.client.Write(b); err != nil {
 		s.endLocked(ending{why: "writing to the client: " + err.Error()})
@@ -204,7 +206,7 @@ func (s *session) tellClient(b []byte) error {
 func (s *session) unsolicited(r *ftp.Reply) error {
 	switch {
 	case s.clientEOF: // the server takes leave of a client that went without QUIT
-		return nil
+		return s.tellClient(nil)
 	case r.Code == 421:
 		s.tellClient(r.Bytes())
 		s.endLocked(ending{why: "the server ended the session: " + quote(r)})

@@ -35,9 +35,11 @@ func (t *tally) watch(ch *channel, succeeded bool) {
 		return
 	case ch.used(): // conntrack may have told just now
 		ch.close()
+		ch.flow.Closing()
 		t.running = append(t.running, ch.flow)
 		t.collect()
 	case succeeded:
+		ch.flow.Closing()
 		t.late = append(t.late, late{ch, time.Now()})
 	default:
 		ch.flow.Forget()
@@ -169,7 +171,6 @@ func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if x.data == nil {
 		return r.Bytes(), nil
 	}
-	x.data.flow.Closing()
 	switch {
 	case x.data.used(), r.Code/100 != 2 && !x.data.passive:
 		x.data.close()

@@ -24,6 +24,11 @@ const (
 	receiveBuffer = 4 << 20
 	// answerSize is what one datagram of the kernel can be, in bytes.
 	answerSize = 64 << 10
+	// quickSize, in bytes, holds the elements of some twenty pinholes.
+	quickSize = 4 << 10
+	// slowCall is what only the wait for somebody else takes, and slowFor how long more of that is expected.
+	slowCall = time.Millisecond
+	slowFor  = time.Second
 	// dumpTries bounds the readings that another program's change spoils.
 	dumpTries = 10
 )
@@ -37,6 +42,8 @@ type wire struct {
 	fd      int
 	seq     uint32
 	answers []byte
+
+	slowUntil time.Time // see call
 }
 
 func dial() (*wire, error) {
@@ -239,17 +246,22 @@ func (w *wire) receive(each func(header, []byte) error) error {
 	return nil
 }
 
-// call is sendto(2) or recvfrom(2). A transaction takes the kernel some 15 µs, and its answer is there when it returns. To
-// tell Go's scheduler of such a call, as of one that may take long, would wake a thread that takes as long again, for each
-// file of a session. But another program's transaction may have to end first, which takes milliseconds: other goroutines
-// go on meanwhile only where there is another processor, and where there is none the scheduler is told.
+// call is sendto(2) or recvfrom(2). A transaction of a pinhole takes the kernel some 15 µs, and its answer is there when it
+// returns. To tell Go's scheduler of such a call, as of one that may take long, would wake a thread that takes as long
+// again, for each file of a session. The price: where another program's transaction must end first, this processor stands
+// still for the milliseconds that it takes, and the daemon with it if memory is collected just then. So the scheduler is
+// told of large transactions, for some time after a slow one, and where there is only one processor.
 func (w *wire) call(number uintptr, p []byte, flags uintptr) (n int, err error) {
+	begin := time.Now()
 	system := unix.RawSyscall6
-	if runtime.GOMAXPROCS(0) == 1 {
+	if number == unix.SYS_SENDTO && len(p) > quickSize || begin.Before(w.slowUntil) || runtime.GOMAXPROCS(0) == 1 {
 		system = unix.Syscall6
 	}
 	r, _, errno := system(number, uintptr(w.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 	runtime.KeepAlive(p) // on the heap, which does not move
+	if end := time.Now(); end.Sub(begin) > slowCall {
+		w.slowUntil = end.Add(slowFor)
+	}
 	if errno != 0 {
 		return 0, errno
 	}
