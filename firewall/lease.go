@@ -15,6 +15,8 @@ type Lease struct {
 	ended bool          // Release or the end of life has happened
 	place *list.Element // in m.order while the hole is open, else nil
 	onEnd func()        // nil: nobody asked
+	seen  uint64        // packets at the gate, shortly before the end of an unused life
+	known bool          // seen has been asked for
 }
 
 // Hole is what the lease is for.
@@ -44,6 +46,14 @@ func (l *Lease) Release() {
 		l.m.shutUrgent(l.hole, time.Now())
 	}
 	l.end()
+}
+
+// Seen returns how many packets the gate had matched shortly before the lease's life ended without its connection; known
+// is false where that was not asked for, or the backend does not count.
+func (l *Lease) Seen() (packets uint64, known bool) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return l.seen, l.known
 }
 
 // OnEnd has f called once when Done is closed, or now if it is closed already: to give back what was lent together with

@@ -19,7 +19,7 @@ func (s *session) port(cmd ftp.Command) error {
 		return err
 	}
 	if family(s.clientLeg.peer.Addr()) != 1 {
-		return &policy.Refusal{Code: 501, Say: "PORT is for IPv4 only, use EPRT.", Why: "PORT on an IPv6 connection"}
+		return &policy.Refusal{Reason: policy.WrongFamily, Code: 501, Say: "PORT is for IPv4 only, use EPRT.", Why: "PORT on an IPv6 connection"}
 	}
 	return s.activate(cmd, claimed, func(b []byte, ap netip.AddrPort) []byte {
 		return ftp.AppendPort(append(b, "PORT "...), ap)
@@ -44,7 +44,7 @@ func (s *session) extendedPort(cmd ftp.Command) error {
 // connection has.
 func (s *session) wrongFamily(verb string) error {
 	only := strconv.Itoa(family(s.clientLeg.peer.Addr()))
-	return &policy.Refusal{Code: 522, Say: "Network protocol not supported, use (" + only + ")", Why: verb + " names another address family than the control connection's"}
+	return &policy.Refusal{Reason: policy.WrongFamily, Code: 522, Say: "Network protocol not supported, use (" + only + ")", Why: verb + " names another address family than the control connection's"}
 }
 
 // activate opens the way from the server to the client and announces it. The
@@ -65,7 +65,7 @@ func (s *session) activate(cmd ftp.Command, claimed netip.AddrPort, render func(
 	if s.rule.ActiveSourcePort20 {
 		sourcePort = ftpDataPort
 	}
-	ch, err := s.open(&s.serverLeg, &s.clientLeg, listening, sourcePort)
+	ch, err := s.open(cmd.Verb, &s.serverLeg, &s.clientLeg, listening, sourcePort)
 	if err != nil {
 		return err
 	}

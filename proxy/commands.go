@@ -56,6 +56,7 @@ func (s *session) recover(cmd ftp.Command, err error) error {
 		return s.reject(cmd.Verb, syntax)
 	case errors.As(err, &refusal):
 		s.refuse(cmd.Verb, refusal)
+		s.accountRefusal(cmd.Verb, string(cmd.Arg), refusal)
 		return nil
 	case errors.Is(err, ftp.ErrLineTimeout):
 		s.end(ending{say: "421 Timeout.", why: err.Error()})
@@ -110,7 +111,7 @@ func (s *session) room(v *verb) error {
 func (s *session) permit(v *verb, cmd ftp.Command) error {
 	switch {
 	case v.disabled != "":
-		return &policy.Refusal{Code: 502, Say: "Command not implemented.", Why: cmd.Verb + " " + v.disabled}
+		return &policy.Refusal{Reason: policy.NotImplemented, Code: 502, Say: "Command not implemented.", Why: cmd.Verb + " " + v.disabled}
 	case v.tls && s.rule.TLS == policy.RefuseTLS:
 		return noTLS(v)
 	}
@@ -237,17 +238,17 @@ func (s *session) negotiable(verb string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.loggedIn {
-		return &policy.Refusal{Code: 530, Say: "Please login with USER and PASS.", Why: verb + " before the login"}
+		return &policy.Refusal{Reason: policy.NotLoggedIn, Code: 530, Say: "Please login with USER and PASS.", Why: verb + " before the login"}
 	}
 	if s.onlyEPSV && verb != "EPSV" {
-		return &policy.Refusal{Code: 500, Say: "Not allowed after EPSV ALL.", Why: verb + " after EPSV ALL"}
+		return &policy.Refusal{Reason: policy.OnlyEPSV, Code: 500, Say: "Not allowed after EPSV ALL.", Why: verb + " after EPSV ALL"}
 	}
 	if s.channel != nil {
 		if s.renewals == nil {
 			s.renewals = rate.NewLimiter(renewalRate, renewalBurst)
 		}
 		if !s.renewals.Allow() {
-			return &policy.Refusal{Code: 425, Say: "Too many data connections were asked for in vain, wait a moment.", Why: "negotiated again and again without a transfer"}
+			return &policy.Refusal{Reason: policy.TooOften, Code: 425, Say: "Too many data connections were asked for in vain, wait a moment.", Why: "negotiated again and again without a transfer"}
 		}
 	}
 	s.dropChannel()
@@ -260,7 +261,7 @@ func (s *session) transfer(cmd ftp.Command) error {
 	if err != nil {
 		return err
 	}
-	return s.forward(exchange{verb: lookup(cmd.Verb), data: ch}, cmd.Bytes())
+	return s.forward(exchange{verb: lookup(cmd.Verb), data: ch, account: s.openAccount(cmd, ch)}, cmd.Bytes())
 }
 
 // claimChannel takes the channel that was negotiated last, for one transfer. It is
@@ -275,10 +276,10 @@ func (s *session) claimChannel() (*channel, error) {
 	case ch == nil && s.blocks:
 		return s.block, nil
 	case ch == nil:
-		return nil, &policy.Refusal{Code: 425, Say: "Use PORT or PASV first.", Why: "a transfer without a negotiated data connection"}
+		return nil, &policy.Refusal{Reason: policy.NotNegotiated, Code: 425, Say: "Use PORT or PASV first.", Why: "a transfer without a negotiated data connection"}
 	case !ch.usable():
 		s.dropChannel()
-		return nil, &policy.Refusal{Code: 425, Say: "The data connection was not used in time, use PORT or PASV again.", Why: "the pinhole has expired"}
+		return nil, &policy.Refusal{Reason: policy.Expired, Code: 425, Say: "The data connection was not used in time, use PORT or PASV again.", Why: "the pinhole has expired"}
 	}
 	s.channel, s.block = nil, nil
 	if s.blocks {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -18,8 +19,11 @@ type channel struct {
 	port      *nat.Port // nil: the listener's own address was announced
 	flow      Flow
 	passive   bool // the server listens, the client connects
+	verb      string
+	opened    time.Time
 
 	// Guarded by session.mu.
+	missed  *facts    // it has expired unused; what was known then
 	counted bool      // the session's tally has it
 	cut     bool      // killed since it did not move
 	bytes   uint64    // carried when it was last looked at
@@ -36,7 +40,7 @@ type channel struct {
 // It is the one place where ports, conntrack and firewall meet. Nothing in it
 // knows the direction of the session: each end must see the address that its
 // own control connection shows.
-func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourcePort uint16) (*channel, error) {
+func (s *session) open(verb string, connector, listener *leg, listening netip.AddrPort, sourcePort uint16) (*channel, error) {
 	via, err := s.interfaceOf(connector)
 	if err != nil {
 		return nil, noDataConnection("finding the interface of %s: %w", connector.peer.Addr(), err)
@@ -51,7 +55,7 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 	if seen := listener.local.Addr(); seen != hole.Source {
 		hole.SourceAs = seen
 	}
-	ch := &channel{announced: listening, passive: connector == &s.clientLeg}
+	ch := &channel{announced: listening, passive: connector == &s.clientLeg, verb: verb}
 	if public := connector.local.Addr(); public != listening.Addr() {
 		if ch.port, err = s.settings.Ports.Lend(public, hole.Source); err != nil {
 			return nil, noDataConnection("%w", err)
@@ -72,10 +76,11 @@ func (s *session) open(connector, listener *leg, listening netip.AddrPort, sourc
 		ch.returnPort()
 		return nil, noDataConnection("%w", err)
 	}
+	ch.opened = time.Now()
 	ch.lease.OnEnd(func() { // also when it expires, however long the session then idles
 		ch.returnPort()
 		if !ch.used() && !time.Now().Before(ch.lease.Hole().Expires) {
-			go s.logUnused(ch)
+			go s.expired(ch)
 		}
 	})
 	return ch, nil
@@ -94,6 +99,13 @@ func (ch *channel) returnPort() {
 // had it, and has not expired unused.
 func (ch *channel) usable() bool {
 	return !isClosed(ch.lease.Done()) || ch.used()
+}
+
+func (ch *channel) mode() Mode {
+	if ch.passive {
+		return Passive
+	}
+	return Active
 }
 
 // used reports whether the data connection has come.
@@ -126,6 +138,9 @@ func (s *session) interfaceOf(l *leg) (string, error) {
 	}
 	var err error
 	l.via, l.wan, err = s.settings.Network.Egress(l.peer.Addr(), l.local.Addr())
+	if l == &s.serverLeg {
+		s.locked(func() { s.serverVia = l.via })
+	}
 	return l.via, err
 }
 
@@ -150,5 +165,10 @@ func (s *session) advertised(real netip.AddrPort, wan bool) (netip.AddrPort, err
 // noDataConnection is the refusal of RFC 959 §5.4 for everything that is
 // temporary and not the client's fault.
 func noDataConnection(format string, args ...any) error {
-	return &policy.Refusal{Code: 425, Say: "Can't open data connection.", Why: fmt.Errorf(format, args...).Error()}
+	err := fmt.Errorf(format, args...)
+	reason := policy.NoPinhole
+	if errors.Is(err, nat.ErrExhausted) {
+		reason = policy.Exhausted
+	}
+	return &policy.Refusal{Reason: reason, Code: 425, Say: "Can't open data connection.", Why: err.Error()}
 }

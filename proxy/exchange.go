@@ -14,13 +14,14 @@ const maxPending = 32
 // server, done when its final reply has left for the client. A reply means
 // something only as the answer to the exchange at the head of the queue.
 type exchange struct {
-	verb    *verb    // never nil; (ours) for a reply of the gateway's own
-	arg     string   // kept only by verbs whose reply handler wants it
-	data    *channel // of a transfer: its data connection; of PORT and EPRT: the one they announce
-	ours    string   // a reply of the gateway's own that waits for its turn; no server is asked
-	insists bool     // of ours: only an ABOR stands before it that may have been answered already
-	started bool     // a 1yz has been seen
-	aborted bool     // of ABOR: 426 has been seen, or the transfer's last reply; 226 may follow
+	verb    *verb     // never nil; (ours) for a reply of the gateway's own
+	arg     string    // kept only by verbs whose reply handler wants it
+	data    *channel  // of a transfer: its data connection; of PORT and EPRT: the one they announce
+	account *Transfer // of a transfer
+	ours    string    // a reply of the gateway's own that waits for its turn; no server is asked
+	insists bool      // of ours: only an ABOR stands before it that may have been answered already
+	started bool      // a 1yz has been seen
+	aborted bool      // of ABOR: 426 has been seen, or the transfer's last reply; 226 may follow
 }
 
 // queue is the order in which a session's replies are due. It is guarded by

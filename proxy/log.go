@@ -52,18 +52,11 @@ func (s *session) logAnnounced(verb string, said func() string, sent []byte, ch 
 
 // logRefusal is the one line that each refusal gets.
 func (s *session) logRefusal(verb string, r *policy.Refusal) {
+	s.gw.journal.refuse(r.Reason)
 	s.log.Info("refused", append(s.fields(r.Why), zap.String("verb", verb), zap.Int("code", r.Code))...)
 }
 
 func (s *session) logCut(ch *channel, err error) {
 	s.log.Warn("a stalled data connection was cut", append(s.fields("no byte within timeouts.data_idle"),
 		zap.Stringer("pinhole", ch.lease.Hole()), zap.NamedError("error", err))...)
-}
-
-// logUnused names the data connection that never came, since that is what an
-// administrator looks for when a listing hangs.
-func (s *session) logUnused(ch *channel) {
-	hole := ch.lease.Hole()
-	s.log.Info("a data connection did not come", append(s.fields("nothing reached the pinhole in its time"),
-		zap.Stringer("pinhole", hole))...)
 }

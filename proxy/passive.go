@@ -14,7 +14,7 @@ import (
 // passive is PASV (RFC 959 §4.1.2).
 func (s *session) passive(cmd ftp.Command) error {
 	if family(s.clientLeg.peer.Addr()) != 1 {
-		return &policy.Refusal{Code: 501, Say: "PASV is for IPv4 only, use EPSV.", Why: "PASV on an IPv6 connection"}
+		return &policy.Refusal{Reason: policy.WrongFamily, Code: 501, Say: "PASV is for IPv4 only, use EPSV.", Why: "PASV on an IPv6 connection"}
 	}
 	if err := s.rule.PassiveMode(); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (s *session) extendedPassive(cmd ftp.Command) error {
 		return s.forward(exchange{verb: lookup("EPSV"), arg: arg}, cmd.Bytes())
 	}
 	if _, err := strconv.ParseUint(arg, 10, 16); arg != "" && err != nil {
-		return &policy.Refusal{Code: 501, Say: "EPSV takes a network protocol or ALL.", Why: "EPSV with the argument " + ftp.Quote(cmd.Arg)}
+		return &policy.Refusal{Reason: policy.Syntax, Code: 501, Say: "EPSV takes a network protocol or ALL.", Why: "EPSV with the argument " + ftp.Quote(cmd.Arg)}
 	}
 	if arg != "" && arg != fmt.Sprint(family(s.clientLeg.peer.Addr())) {
 		return s.wrongFamily("EPSV")
@@ -90,10 +90,11 @@ func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render fu
 	if err := policy.DataPort(port); err != nil {
 		return s.unusable(r, verb, err)
 	}
-	ch, err := s.open(&s.clientLeg, &s.serverLeg, netip.AddrPortFrom(s.serverLeg.peer.Addr(), port), 0)
+	ch, err := s.open(verb, &s.clientLeg, &s.serverLeg, netip.AddrPortFrom(s.serverLeg.peer.Addr(), port), 0)
 	if err != nil {
 		refusal := asRefusal(err)
 		s.logRefusal(verb, refusal)
+		s.accountRefusal(verb, "", refusal)
 		return replyLine(refusal), nil
 	}
 	s.locked(func() {
@@ -110,7 +111,8 @@ func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render fu
 
 // unusable replaces a passive reply that opens nothing (RFC 6384 §6).
 func (s *session) unusable(r *ftp.Reply, verb string, err error) ([]byte, error) {
-	refusal := &policy.Refusal{Code: 425, Say: "Can't open data connection.", Why: fmt.Sprintf("the server's %s is unusable: %v", quote(r), err)}
+	refusal := &policy.Refusal{Reason: policy.BadReply, Code: 425, Say: "Can't open data connection.", Why: fmt.Sprintf("the server's %s is unusable: %v", quote(r), err)}
 	s.logRefusal(verb, refusal)
+	s.accountRefusal(verb, "", refusal)
 	return replyLine(refusal), nil
 }

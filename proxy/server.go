@@ -34,7 +34,10 @@ type Server struct {
 	Expect   func(source netip.Addr, destination netip.AddrPort) Flow // watches for a data connection
 	Clear    func(listener, connector netip.AddrPort)                 // forgets one that is over; nil: nothing is kept
 	Log      *zap.Logger
+	Witness  Witness        // what the host has seen; nil: nothing
+	Done     func(Transfer) // takes each account of a transfer, and must not block; nil: nobody does
 
+	journal  journal
 	mu       sync.Mutex
 	settings *Settings
 	sessions map[uint64]*session
@@ -151,11 +154,11 @@ func (g *Server) admit(settings *Settings, a policy.Arrival) (*session, error) {
 	defer g.mu.Unlock()
 	switch {
 	case g.closing:
-		return nil, &policy.Refusal{Code: 421, Say: "Service is closing.", Why: "the gateway is stopping"}
+		return nil, &policy.Refusal{Reason: policy.Stopping, Code: 421, Say: "Service is closing.", Why: "the gateway is stopping"}
 	case g.perRule[rule.Name] >= rule.Limits.Sessions:
-		return nil, &policy.Refusal{Code: 421, Say: "Too many sessions, try again later.", Why: "limits.sessions is reached"}
+		return nil, &policy.Refusal{Reason: policy.SessionLimit, Code: 421, Say: "Too many sessions, try again later.", Why: "limits.sessions is reached"}
 	case g.perHost[host] >= rule.Limits.SessionsPerClient:
-		return nil, &policy.Refusal{Code: 421, Say: "Too many sessions from your address.", Why: "limits.sessions_per_client is reached"}
+		return nil, &policy.Refusal{Reason: policy.SessionLimit, Code: 421, Say: "Too many sessions from your address.", Why: "limits.sessions_per_client is reached"}
 	}
 	if g.sessions == nil {
 		g.sessions, g.perRule, g.perHost = make(map[uint64]*session), make(map[string]int), make(map[hostRule]int)
@@ -199,7 +202,7 @@ func (g *Server) dial(s *session, a policy.Arrival) (net.Conn, error) {
 		if as.IsValid() && isTimeout(err) {
 			why += " (it was dialled with the client's own address: unless this router is the server's way back to the client, set preserve_client_address: false)"
 		}
-		return nil, &policy.Refusal{Code: 421, Say: "The server cannot be reached, try again later.", Why: why}
+		return nil, &policy.Refusal{Reason: policy.Unreachable, Code: 421, Say: "The server cannot be reached, try again later.", Why: why}
 	}
 	s.serverLeg.local = addrPort(conn.LocalAddr())
 	return conn, nil
@@ -219,6 +222,7 @@ func (g *Server) sameSegment(s *session, a policy.Arrival) bool {
 // turnAway answers a connection that gets no session.
 func (g *Server) turnAway(conn net.Conn, a policy.Arrival, rule string, err error) {
 	refusal := asRefusal(err)
+	g.journal.refuse(refusal.Reason)
 	g.Log.Info("refused",
 		zap.Stringer("client", a.Client), zap.Stringer("dialled", a.Dialled), zap.String("rule", rule),
 		zap.Int("code", refusal.Code), zap.String("why", refusal.Why))

@@ -59,7 +59,8 @@ type session struct {
 	fading     *channel // of a transfer that the server has refused; at most one
 	renewals   *rate.Limiter
 	user       string
-	welcome    bool // the greeting's final reply has passed
+	serverVia  string // the interface of the server's leg, for who asks from outside
+	welcome    bool   // the greeting's final reply has passed
 	loggedIn   bool
 	loginSince time.Time // since when a login is due
 	onlyEPSV   bool      // EPSV ALL was accepted (RFC 2428 §3)
@@ -79,6 +80,7 @@ type session struct {
 func newSession(g *Server, settings *Settings, id uint64, rule *policy.Rule) *session {
 	s := &session{id: id, gw: g, settings: settings, rule: rule, born: time.Now(), log: g.Log}
 	s.loginSince = s.born
+	s.tally.record = s.recordTransfer
 	s.turn.L = &s.mu
 	s.ctx, s.cancel = context.WithTimeout(context.Background(), rule.Timeouts.Connect) // of the dial
 	return s
@@ -123,6 +125,7 @@ func (s *session) converse(client, server net.Conn) bool {
 		return false
 	}
 	s.logStart()
+	s.gw.journal.begin(s.rule.Name)
 	s.readers.Store(2)
 	s.rest(s.server, s.replies)
 	s.rest(s.client, s.commands)
@@ -239,10 +242,11 @@ func (s *session) carried() uint64 {
 
 // dropChannel revokes the pinhole that no transfer has taken.
 func (s *session) dropChannel() {
-	if s.channel != nil {
-		s.channel.close()
-		s.tally.watch(s.channel, false)
+	if ch := s.channel; ch != nil {
 		s.channel = nil
+		s.giveUp(ch)
+		ch.close()
+		s.tally.watch(ch, nil)
 	}
 }
 
@@ -263,10 +267,17 @@ func (s *session) revoke() {
 	for _, l := range s.tally.late {
 		l.close()
 	}
-	for _, x := range s.queue.waiting {
+	for i := range s.queue.waiting {
+		x := &s.queue.waiting[i]
+		account := x.account
+		if x.account = nil; account != nil {
+			s.closeAccount(account, false, "", s.leftBehind())
+		}
 		if x.data != nil {
 			x.data.close()
-			s.tally.watch(x.data, false)
+			s.tally.watch(x.data, account)
+		} else {
+			s.tally.settleAccount(account, 0)
 		}
 	}
 }
@@ -293,9 +304,9 @@ func asRefusal(err error) *policy.Refusal {
 	case errors.As(err, &refusal):
 		return refusal
 	case errors.As(err, &syntax):
-		return &policy.Refusal{Code: syntax.Code, Say: syntax.Say, Why: syntax.Why}
+		return &policy.Refusal{Reason: policy.Syntax, Code: syntax.Code, Say: syntax.Say, Why: syntax.Why}
 	}
-	return &policy.Refusal{Code: 451, Say: "Requested action aborted: local error.", Why: err.Error()}
+	return &policy.Refusal{Reason: policy.Internal, Code: 451, Say: "Requested action aborted: local error.", Why: err.Error()}
 }
 
 func isTimeout(err error) bool {

@@ -21,11 +21,11 @@ func noTLS(v *verb) error {
 	why := v.name + " where tls.client is refuse"
 	switch v.name {
 	case "AUTH":
-		return &policy.Refusal{Code: 534, Say: "TLS is not allowed here.", Why: why}
+		return &policy.Refusal{Reason: policy.TLSDenied, Code: 534, Say: "TLS is not allowed here.", Why: why}
 	case "CCC":
-		return &policy.Refusal{Code: 533, Say: "The control connection is not protected.", Why: why}
+		return &policy.Refusal{Reason: policy.TLSDenied, Code: 533, Say: "The control connection is not protected.", Why: why}
 	}
-	return &policy.Refusal{Code: 503, Say: "No security exchange has taken place.", Why: why}
+	return &policy.Refusal{Reason: policy.TLSDenied, Code: 503, Say: "No security exchange has taken place.", Why: why}
 }
 
 // auth is AUTH (RFC 4217 §4), or ADAT (RFC 2228 §3), where the rule lets it pass. Nothing may follow
@@ -33,7 +33,7 @@ func noTLS(v *verb) error {
 // how commands are smuggled into TLS (CVE-2011-1575).
 func (s *session) auth(cmd ftp.Command) error {
 	if s.client.Buffered() > 0 {
-		refusal := &policy.Refusal{Code: 503, Say: "Wait for the reply to AUTH.", Why: "the client sent more behind " + cmd.Verb}
+		refusal := &policy.Refusal{Reason: policy.TLSDenied, Code: 503, Say: "Wait for the reply to AUTH.", Why: "the client sent more behind " + cmd.Verb}
 		s.logRefusal(cmd.Verb, refusal)
 		s.end(ending{say: string(trimLine(replyLine(refusal))), why: refusal.Why})
 		return errEnded
@@ -60,6 +60,9 @@ func (s *session) authReply(_ exchange, r *ftp.Reply) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropChannel()
+	blind := s.account("AUTH", "")
+	blind.Result, blind.Reply, blind.Diagnosis = Unused, replyText(r), explainTLS()
+	s.recordTransfer(blind)
 	s.secured, s.negotiated = true, r.Code == 235
 	s.log.Info("the control connection turns to TLS: it passes unread, no data connection is opened for it",
 		s.fields("tls.client is passthrough")...)

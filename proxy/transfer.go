@@ -13,38 +13,58 @@ type tally struct {
 	transfers int    // that ended with 2yz
 	failed    int    // that did not
 	bytes     uint64 // of data connections that have ended
-	running   []Flow
+	running   []carried
 	late      []late // of transfers that succeeded before conntrack told of their data connection
+	record    func(Transfer)
+}
+
+// carried is a data connection of which all has been said, and the account that
+// its bytes go to.
+type carried struct {
+	Flow
+	account *Transfer // nil: it has none
 }
 
 // late is such a data connection. Its pinhole is spent in the kernel, if it came;
 // that it did is known when conntrack tells.
 type late struct {
 	*channel
-	since time.Time
+	account *Transfer
+	since   time.Time
 }
 
 // watch takes a data connection over from its channel, to count it when it
-// ends. One that never came is forgotten, unless the transfer that used it has
-// succeeded: a short one can be over, its 226 passed on, before the event of
-// its first packet has been read.
-func (t *tally) watch(ch *channel, succeeded bool) {
+// ends, and then to record the account of its transfer (nil: there is none). One
+// that never came is forgotten, unless the transfer that used it has succeeded:
+// a short one can be over, its 226 passed on, before the event of its first
+// packet has been read.
+func (t *tally) watch(ch *channel, account *Transfer) {
 	t.collect()
 	switch {
-	case ch.counted:
+	case ch.counted: // it carries a further file, in MODE B
+		t.settleAccount(account, 0)
 		return
 	case ch.used(): // conntrack may have told just now
 		ch.close()
 		ch.flow.Closing()
-		t.running = append(t.running, ch.flow)
+		t.running = append(t.running, carried{ch.flow, account})
 		t.collect()
-	case succeeded:
+	case account != nil && account.Result == Done:
 		ch.flow.Closing()
-		t.late = append(t.late, late{ch, time.Now()})
+		t.late = append(t.late, late{ch, account, time.Now()})
 	default:
 		ch.flow.Forget()
+		t.settleAccount(account, 0)
 	}
 	ch.counted = true
+}
+
+// settleAccount records a transfer once nothing about it can change any more.
+func (t *tally) settleAccount(account *Transfer, bytes uint64) {
+	if account != nil {
+		account.Bytes = bytes
+		t.record(*account)
+	}
 }
 
 // collect adds up the data connections that have ended.
@@ -52,9 +72,10 @@ func (t *tally) collect() {
 	t.late = slices.DeleteFunc(t.late, func(l late) bool {
 		switch {
 		case l.used():
-			t.running = append(t.running, l.flow)
+			t.running = append(t.running, carried{l.flow, l.account})
 		case time.Since(l.since) >= lateEvents:
 			l.flow.Forget() // there was no data connection
+			t.settleAccount(l.account, 0)
 		default:
 			return false
 		}
@@ -62,13 +83,14 @@ func (t *tally) collect() {
 		return true
 	})
 	running := t.running[:0]
-	for _, flow := range t.running {
-		if isClosed(flow.Ended()) {
-			bytes, _ := flow.Payload()
+	for _, c := range t.running {
+		if isClosed(c.Ended()) {
+			bytes, _ := c.Payload()
 			t.bytes += bytes
-			flow.Forget()
+			c.Forget()
+			t.settleAccount(c.account, bytes)
 		} else {
-			running = append(running, flow)
+			running = append(running, c)
 		}
 	}
 	clear(t.running[len(running):])
@@ -78,8 +100,8 @@ func (t *tally) collect() {
 // payload is what has been carried by now, running connections included.
 func (t *tally) payload() uint64 {
 	sum := t.bytes
-	for _, flow := range t.running {
-		bytes, _ := flow.Payload()
+	for _, c := range t.running {
+		bytes, _ := c.Payload()
 		sum += bytes
 	}
 	return sum
@@ -88,13 +110,16 @@ func (t *tally) payload() uint64 {
 // settle closes the account: what still runs counts as far as it has come.
 func (t *tally) settle() {
 	t.collect()
-	t.bytes = t.payload()
-	for _, flow := range t.running {
-		flow.Forget()
+	for _, c := range t.running {
+		bytes, _ := c.Payload()
+		t.bytes += bytes
+		c.Forget()
+		t.settleAccount(c.account, bytes)
 	}
 	for _, l := range t.late {
 		l.close()
 		l.flow.Forget()
+		t.settleAccount(l.account, 0)
 	}
 	t.running, t.late = nil, nil
 }
@@ -161,24 +186,26 @@ func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Preliminary() {
 		return r.Bytes(), nil
 	}
+	good := r.Code/100 == 2
+	var why Diagnosis
+	if !good {
+		why = s.explainReply(x, r) // before the pinhole goes, and without the lock
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.Code/100 == 2 {
-		s.tally.transfers++
-	} else {
-		s.tally.failed++
-	}
+	s.closeAccount(x.account, good, replyText(r), why)
 	if x.data == nil {
+		s.tally.settleAccount(x.account, 0)
 		return r.Bytes(), nil
 	}
 	switch {
-	case x.data.used(), r.Code/100 != 2 && !x.data.passive:
+	case x.data.used(), !good && !x.data.passive:
 		x.data.close()
-	case r.Code/100 == 2: // see tally.watch
+	case good: // see tally.watch
 	default:
 		s.fade(x.data)
 	}
-	s.tally.watch(x.data, r.Code/100 == 2)
+	s.tally.watch(x.data, x.account)
 	return r.Bytes(), nil
 }
 

@@ -66,7 +66,7 @@ func (c Commands) Allow(verb string, arg []byte) error {
 func (c Commands) Restricted() bool { return c.Preset != Full || len(c.Deny) > 0 }
 
 func (c Commands) refusal(verb, because string) *Refusal {
-	return refuse(502, "This command is not allowed here.", fmt.Sprintf("%s %s", verb, because))
+	return refuse(CommandDenied, 502, "This command is not allowed here.", fmt.Sprintf("%s %s", verb, because))
 }
 
 // modern gives the verbs of RFC 775 the names that RFC 959 has given them.
@@ -95,10 +95,10 @@ type Users struct{ Allow, Deny []string }
 // Admit returns a Refusal (530) for a user who may not log in here.
 func (u Users) Admit(user string) error {
 	if matches(fold(u.Deny), strings.ToLower(user)) {
-		return refuse(530, "This user may not log in here.", fmt.Sprintf("user %q is in users.deny", user))
+		return refuse(UserDenied, 530, "This user may not log in here.", fmt.Sprintf("user %q is in users.deny", user))
 	}
 	if len(u.Allow) > 0 && !matches(u.Allow, user) {
-		return refuse(530, "This user may not log in here.", fmt.Sprintf("user %q is not in users.allow", user))
+		return refuse(UserDenied, 530, "This user may not log in here.", fmt.Sprintf("user %q is not in users.allow", user))
 	}
 	return nil
 }

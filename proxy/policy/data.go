@@ -28,7 +28,7 @@ var deniedPorts = []struct{ first, last uint16 }{
 // connection may go to.
 func DataPort(port uint16) error {
 	if port < 1024 {
-		return refuse(504, "Data ports below 1024 are not allowed.", fmt.Sprintf("data port %d is below 1024", port))
+		return refuse(PortDenied, 504, "Data ports below 1024 are not allowed.", fmt.Sprintf("data port %d is below 1024", port))
 	}
 	return nil
 }
@@ -37,7 +37,7 @@ func DataPort(port uint16) error {
 func service(port uint16) error {
 	for _, denied := range deniedPorts {
 		if denied.first <= port && port <= denied.last {
-			return refuse(504, "This data port is not allowed.", fmt.Sprintf("data port %d belongs to another service", port))
+			return refuse(PortDenied, 504, "This data port is not allowed.", fmt.Sprintf("data port %d belongs to another service", port))
 		}
 	}
 	return nil
@@ -49,7 +49,7 @@ func service(port uint16) error {
 // address, 504 for a port.
 func (r *Rule) Endpoint(claimed netip.AddrPort, client netip.Addr) (netip.AddrPort, error) {
 	if claimed.Addr() != client && r.ForeignAddress != Substitute {
-		return netip.AddrPort{}, refuse(501, "The data address must be that of the control connection.",
+		return netip.AddrPort{}, refuse(ForeignData, 501, "The data address must be that of the control connection.",
 			fmt.Sprintf("client announced the foreign address %s", claimed.Addr()))
 	}
 	for _, check := range []func(uint16) error{DataPort, service} {
@@ -65,7 +65,7 @@ func (r *Rule) ActiveMode() error {
 	if r.Active {
 		return nil
 	}
-	return refuse(502, "Active mode is not allowed here, use passive mode.", "active mode is not in data.modes")
+	return refuse(ModeDenied, 502, "Active mode is not allowed here, use passive mode.", "active mode is not in data.modes")
 }
 
 // PassiveMode returns a Refusal (502) where clients may not use PASV and EPSV.
@@ -73,7 +73,7 @@ func (r *Rule) PassiveMode() error {
 	if r.Passive {
 		return nil
 	}
-	return refuse(502, "Passive mode is not allowed here, use active mode.", "passive mode is not in data.modes")
+	return refuse(ModeDenied, 502, "Passive mode is not allowed here, use active mode.", "passive mode is not in data.modes")
 }
 
 // PortsOf returns every control port that rules of the direction take over, in

@@ -114,7 +114,7 @@ func (rs Rules) Decide(a Arrival) (*Rule, netip.AddrPort, error) {
 		}
 	}
 	return nil, netip.AddrPort{}, &Refusal{
-		Code: 421, Say: "This connection is not allowed here.",
+		Reason: NoRule, Code: 421, Say: "This connection is not allowed here.",
 		Why: fmt.Sprintf("no rule for an %s connection from %s to %s", a.direction(), a.Client.Addr(), a.Dialled),
 	}
 }
@@ -165,13 +165,45 @@ func everywhere(networks []netip.Prefix) bool {
 }
 
 // Refusal is an answer, not a failure: Code and Say go to the client, Why goes
-// to the operator's log and counters.
+// to the operator's log, Reason to counters.
 type Refusal struct {
-	Code int    // reply code (RFC 959 §4.2)
-	Say  string // one line of 7-bit ASCII
-	Why  string
+	Code   int    // reply code (RFC 959 §4.2)
+	Say    string // one line of 7-bit ASCII
+	Why    string
+	Reason Reason
 }
+
+// Reason is the kind of a refusal. There are only these: it labels metrics.
+type Reason string
+
+// The reasons.
+const (
+	NoRule         Reason = "no_rule"
+	SessionLimit   Reason = "session_limit" // of the rule or of one client
+	Stopping       Reason = "stopping"
+	Unreachable    Reason = "server_unreachable"
+	Syntax         Reason = "syntax"
+	NotImplemented Reason = "not_implemented" // verbs that nobody may use
+	CommandDenied  Reason = "command_denied"
+	UserDenied     Reason = "user_denied"
+	NotLoggedIn    Reason = "not_logged_in"
+	ModeDenied     Reason = "mode_denied"
+	ForeignData    Reason = "foreign_address"
+	PortDenied     Reason = "port_denied"
+	WrongFamily    Reason = "wrong_family"
+	OnlyEPSV       Reason = "epsv_all"
+	TLSDenied      Reason = "tls_denied"
+	TooOften       Reason = "too_often"
+	NotNegotiated  Reason = "not_negotiated"
+	Expired        Reason = "pinhole_expired"
+	Exhausted      Reason = "ports_exhausted"
+	NoPinhole      Reason = "no_pinhole"
+	BadReply       Reason = "unusable_reply"
+	Internal       Reason = "internal"
+)
 
 func (r *Refusal) Error() string { return fmt.Sprintf("%d %s (%s)", r.Code, r.Say, r.Why) }
 
-func refuse(code int, say, why string) *Refusal { return &Refusal{Code: code, Say: say, Why: why} }
+func refuse(reason Reason, code int, say, why string) *Refusal {
+	return &Refusal{Code: code, Say: say, Why: why, Reason: reason}
+}
