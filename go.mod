@@ -7,6 +7,7 @@ require (
 	github.com/fclairamb/ftpserverlib v0.30.0
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/go-cmp v0.7.0
+	github.com/google/gopacket v1.1.19
 	github.com/google/nftables v0.3.0
 	github.com/mdlayher/netlink v1.11.2
 	github.com/spf13/afero v1.15.0

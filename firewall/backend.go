@@ -14,6 +14,13 @@ var (
 // held too long, a program is missing): the Manager then does not look for a pinhole to blame.
 var ErrUnavailable = errors.New("the packet filter is not available")
 
+// Counter is a Backend that counts. It is called like a Backend.
+type Counter interface {
+	// Seen returns how many packets the gate of an open hole has matched, whether or not they were admitted or got any
+	// further; known is false if the hole is not there any more.
+	Seen(h Hole) (packets uint64, known bool, err error)
+}
+
 // Backend puts a Frame and holes into the kernel. It is called by one goroutine at a time, but not always the same. Every call is bounded in time
 // by the backend itself.
 type Backend interface {

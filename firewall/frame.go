@@ -27,9 +27,29 @@ type Frame struct {
 	// ServerPorts are the control ports of servers to which we connect: their replies pass the host's INPUT chain.
 	ServerPorts []uint16
 
+	// Refused tells of connections to lent ports that no pinhole has admitted; its Group 0: nobody wants to know.
+	Refused RefusedLog
+
 	// IPv4 and IPv6 say which families are touched at all.
 	IPv4, IPv6 bool
 }
+
+// RefusedLog sends the beginnings of connections to an address of this host, for the ports First to Last, that no pinhole has
+// admitted, to a group of NFLOG. Their fate does not change. Only so many are sent: who scans the ports shall not fill
+// the log of those who have a reason.
+type RefusedLog struct {
+	Group       uint16
+	First, Last uint16
+}
+
+// How many packets a RefusedLog sends at most.
+const (
+	RefusedPerSecond = 20
+	RefusedBurst     = 50
+)
+
+// RefusedPrefix is what NFLOG says beside each packet.
+const RefusedPrefix = "ftpgate refused"
 
 // Scope narrows a Takeover by the destination of the connection.
 type Scope uint8
@@ -77,6 +97,9 @@ func (f Frame) Validate() error {
 		return fmt.Errorf("%w: marks %#x and %#x exceed the mask %#x", ErrFrame, f.Mark, f.PinholeMark, f.Mask)
 	case f.Mark == 0 || f.PinholeMark == 0 || f.Mark == f.PinholeMark:
 		return fmt.Errorf("%w: marks %#x and %#x must differ from each other and from 0", ErrFrame, f.Mark, f.PinholeMark)
+	}
+	if r := f.Refused; r.Group != 0 && (r.First == 0 || r.Last < r.First) {
+		return fmt.Errorf("%w: no ports from %d to %d", ErrFrame, r.First, r.Last)
 	}
 	for _, t := range f.Takeovers {
 		if err := t.validate(); err != nil {

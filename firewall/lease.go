@@ -16,7 +16,8 @@ type Lease struct {
 	place *list.Element // in m.order while the hole is open, else nil
 	onEnd func()        // nil: nobody asked
 	seen  uint64        // packets at the gate, shortly before the end of an unused life
-	known bool          // seen has been asked for
+	known bool          // seen is the backend's answer
+	asked bool          // the backend has been asked
 }
 
 // Hole is what the lease is for.

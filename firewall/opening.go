@@ -134,7 +134,7 @@ func holesOf(batch []*request) []Hole {
 // always the last to end. The caller holds m.mu.
 func (m *Manager) place(l *Lease) {
 	m.open[l.hole.ID] = l
-	if l.hole.Expires.Before(m.asleep) {
+	if l.hole.Expires.Add(-askBefore).Before(m.asleep) {
 		m.poke()
 	}
 	for e := m.order.Back(); e != nil; e = e.Prev() {

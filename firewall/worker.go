@@ -90,9 +90,12 @@ func (w *worker) next(now time.Time) (do task, pause time.Duration, stop bool) {
 	defer w.mu.Unlock()
 	w.expire(now)
 	verify := w.verified.Add(w.opts.VerifyEvery)
+	ending := w.unasked(now)
 	switch {
 	case w.phase == stopping:
 		return nil, 0, true
+	case len(ending) > 0:
+		return func() { w.ask(ending) }, 0, false
 	case len(w.reframes) > 0:
 		return w.reframe, 0, false
 	case !now.Before(verify.Add(verifyPatience)):
@@ -131,6 +134,11 @@ func (w *worker) pause(now, verify time.Time) time.Duration {
 	}
 	if first := w.order.Front(); first != nil {
 		earlier(first.Value.(*Lease).hole.Expires)
+	}
+	if _, counts := w.backend.(Counter); counts {
+		if due, any := w.nextAsk(); any {
+			earlier(due)
+		}
 	}
 	switch {
 	case len(w.urgent) > 0:

@@ -21,6 +21,9 @@ func ctMessage(operation int) uint16 { return uint16(subsystem<<8 | operation) }
 // this mask, is CTA_MARK.
 const attributeMarkMask = 21
 
+// attributeHelp is CTA_HELP: the helper of a connection.
+const attributeHelp = 5
+
 // entry is one connection as conntrack describes it.
 type entry struct {
 	tuple    tuple
@@ -29,6 +32,7 @@ type entry struct {
 	state    uint8 // of TCP; TCP_CONNTRACK_NONE if the message has none
 	original Traffic
 	reply    Traffic
+	helper   string // that works on the connection; "": none
 
 	rawTuple []byte // CTA_TUPLE_ORIG and CTA_ZONE as they came, valid as long as the message
 	rawZone  []byte
@@ -85,6 +89,8 @@ func parseEntry(message []byte) (e entry, ok bool) {
 			e.id = bigEndian32(value)
 		case nl.CTA_ZONE:
 			e.rawZone = value
+		case attributeHelp:
+			e.helper = parseHelper(value)
 		}
 	})
 	return e, protocol == unix.IPPROTO_TCP && e.tuple.source.IsValid() && e.tuple.destination.IsValid()
@@ -132,6 +138,17 @@ func parseState(value []byte) (state uint8) {
 		})
 	})
 	return state
+}
+
+// parseHelper reads CTA_HELP_NAME.
+func parseHelper(value []byte) (name string) {
+	const helpName = 1
+	eachAttribute(value, func(attributeType uint16, value []byte) {
+		if attributeType == helpName {
+			name = unix.ByteSliceToString(value)
+		}
+	})
+	return name
 }
 
 func parseTraffic(value []byte) (t Traffic) {

@@ -166,6 +166,13 @@ func (f *Flows) Clear(source, destination netip.AddrPort) {
 	}
 }
 
+// Helper names the conntrack helper that works on the connection between two ends; "":
+// none does, or there is no such connection.
+func (f *Flows) Helper(source, destination netip.AddrPort) string {
+	e, _ := f.find(between(source, destination).handle())
+	return e.helper
+}
+
 // find asks for one entry. What it returns has no handle.
 func (f *Flows) find(h handle) (e entry, found bool) {
 	f.finding.Lock()

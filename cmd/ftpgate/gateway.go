@@ -37,6 +37,7 @@ type gateway struct {
 	ipv6      bool
 	flows     *nat.Flows
 	routes    *nat.Routes
+	refused   *nat.Refused // nil: the kernel does not tell of refused packets
 	listeners []*net.TCPListener
 	routing   *nat.Routing
 	pinholes  *firewall.Manager
@@ -124,6 +125,12 @@ func (g *gateway) observe(context.Context) error {
 		return err
 	}
 	g.later("closing the sockets for routes", g.routes.Close)
+	if g.refused, err = nat.WatchRefused(g.log, g.routes, refusedGroup); err != nil {
+		g.refused = nil
+		g.log.Warn("refused packets cannot be seen: why a data connection did not come is told with less certainty", zap.Error(err))
+		return nil
+	}
+	g.later("closing the watch on refused packets", g.refused.Close)
 	return nil
 }
 
@@ -163,7 +170,7 @@ func (g *gateway) routingOf(interfaces []string) *nat.Routing {
 // filter puts the static rules in place; from then on connections arrive, and
 // wait in the listeners until serve.
 func (g *gateway) filter(context.Context) error {
-	frame := frameOf(g.config, g.ipv6)
+	frame := g.frame(g.config)
 	chosen, err := choose(g.config, frame)
 	if err != nil {
 		return err
@@ -178,7 +185,8 @@ func (g *gateway) filter(context.Context) error {
 
 // serve lets sessions begin.
 func (g *gateway) serve(context.Context) error {
-	g.server = &proxy.Server{Pinholes: g.pinholes, Expect: proxy.Expect(g.flows), Clear: g.flows.Clear, Log: g.log}
+	g.server = &proxy.Server{Pinholes: g.pinholes, Expect: proxy.Expect(g.flows), Clear: g.flows.Clear, Log: g.log,
+		Witness: witness{g.pinholes, g.flows, g.routes, g.refused}}
 	g.settings = g.settingsOf(g.config)
 	g.server.Apply(g.settings)
 	g.hear(g.listeners)

@@ -20,7 +20,7 @@ type record struct {
 	Client, Server, Dialled string
 	SeenAs                  string `json:"seen_as"`
 	Rule, User, Verb, Why   string
-	Said, Sent              string
+	Said, Sent, Cause       string
 	Code, Transfers, Failed int
 	Bytes                   uint64
 }

@@ -28,7 +28,7 @@ func TestPinholeExpires(t *testing.T) {
 		t.Error("the pinhole is open after its life")
 	}
 	eventually(t, "the rule's end", func() bool { return r.gates() == "" })
-	r.await("a data connection did not come")
+	r.await("a transfer did not happen")
 	if _, err := c.Want(425, "RETR f"); err != nil {
 		t.Error(err)
 	}

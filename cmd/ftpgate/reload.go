@@ -78,6 +78,9 @@ func (g *gateway) interfaces(c *configs.Config) []string {
 // ones need beside it.
 func (g *gateway) frame(c *configs.Config) firewall.Frame {
 	f := frameOf(c, g.ipv6)
+	if g.refused != nil {
+		f.Refused = firewall.RefusedLog{Group: refusedGroup, First: c.DataPorts.First, Last: c.DataPorts.Last}
+	}
 	for _, e := range g.former {
 		was := frameOf(e.config, g.ipv6)
 		for _, t := range was.Takeovers {

@@ -56,6 +56,7 @@ func Run(t *testing.T, c Config) {
 				{"Alike", alike},
 				{"OneConnection", oneConnection},
 				{"AtOnce", atOnce},
+				{"Seen", seen},
 				{"Batch", batch},
 				{"BadHole", badHole},
 				{"Expiry", expiry},
@@ -127,6 +128,7 @@ func (s *subject) frame() firewall.Frame {
 		Takeovers:   []firewall.Takeover{{Interface: lan, Port: 21, Scope: firewall.RoutedOnly}},
 		Returns:     []firewall.Return{{Interface: wan, Port: 21}},
 		ServerPorts: []uint16{21},
+		Refused:     firewall.RefusedLog{Group: refusedGroup, First: 50000, Last: 50999},
 		IPv4:        s.four, IPv6: !s.four,
 	}
 }

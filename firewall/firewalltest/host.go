@@ -3,6 +3,7 @@
 package firewalltest
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -20,6 +21,8 @@ type hostRules interface {
 	furnish()
 	// misdirect leads every TCP connection that comes by the LAN elsewhere.
 	misdirect(to netip.Addr)
+	// dropBefore drops what is forwarded to a destination before any other rule sees it.
+	dropBefore(to netip.AddrPort)
 	// damages are what another program may do to our rules among the host's.
 	damages() []damage
 	// text is everything, as the administrator's program prints it.
@@ -77,6 +80,10 @@ func (h iptablesHost) ensureDenied() {
 
 func (h iptablesHost) admitEstablished() {
 	h.write("-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+}
+
+func (h iptablesHost) dropBefore(to netip.AddrPort) {
+	h.write(fmt.Sprintf("-I FORWARD -d %s -p tcp --dport %d -j DROP", to.Addr(), to.Port()))
 }
 
 func (h iptablesHost) furnish() {

@@ -3,6 +3,7 @@
 package firewalltest
 
 import (
+	"fmt"
 	"net/netip"
 	"os/exec"
 	"regexp"
@@ -58,6 +59,14 @@ func (h nativeHost) misdirect(to netip.Addr) {
 	}
 	h.write("table " + family + " elsewhere { chain prerouting { type nat hook prerouting priority dstnat; policy accept; " +
 		`iifname "` + lan + `" meta l4proto tcp dnat to ` + to.String() + "; }; }")
+}
+
+func (h nativeHost) dropBefore(to netip.AddrPort) {
+	family := "ip6"
+	if h.four {
+		family = "ip"
+	}
+	h.write(fmt.Sprintf("insert rule inet host forward %s daddr %s tcp dport %d drop", family, to.Addr(), to.Port()))
 }
 
 func (h nativeHost) furnish() {

@@ -31,6 +31,7 @@ var goldenFrame = firewall.Frame{
 	},
 	Returns:     []firewall.Return{{Interface: "eth0", Port: 21}, {Interface: "eth1", Port: 21}},
 	ServerPorts: []uint16{2100, 21, 21},
+	Refused:     firewall.RefusedLog{Group: 7021, First: 50000, Last: 51999},
 	IPv4:        true, IPv6: true,
 }
 

@@ -78,11 +78,11 @@ func marksOf(f firewall.Frame) marks {
 // everything else is ready for them.
 func static(f firewall.Frame, is4 bool) []table {
 	m := marksOf(f)
-	return []table{natTable(m), filterTable(f, m), mangleTable(f, m, is4)}
+	return []table{natTable(f, m), filterTable(f, m), mangleTable(f, m, is4)}
 }
 
-func natTable(m marks) table {
-	return table{
+func natTable(f firewall.Frame, m marks) table {
+	t := table{
 		name: "nat",
 		chains: []chain{
 			{name: chainPre, rules: []spec{
@@ -106,6 +106,19 @@ func natTable(m marks) table {
 			{from: postRouting, to: chainPost},
 		},
 	}
+	if r := f.Refused; r.Group != 0 {
+		t.chains[0].rules = append(t.chains[0].rules, refused(r))
+	}
+	return t
+}
+
+// refused stands behind the gates: what comes so far has not been admitted by any.
+func refused(r firewall.RefusedLog) spec {
+	match := fmt.Sprintf("-p tcp --dport %d:%d -m addrtype --dst-type LOCAL -m limit --limit %d/sec --limit-burst %d",
+		r.First, r.Last, firewall.RefusedPerSecond, firewall.RefusedBurst)
+	target := append(fields("-j NFLOG --nflog-prefix"), firewall.RefusedPrefix)
+	target = append(target, "--nflog-group", strconv.Itoa(int(r.Group)))
+	return append(rule(match, "ftpgate: what no pinhole admits, for its diagnosis", ""), target...)
 }
 
 func filterTable(f firewall.Frame, m marks) table {

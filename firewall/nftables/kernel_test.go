@@ -59,6 +59,7 @@ func testFrame() firewall.Frame {
 			{Interface: "wan0", Port: 21, Scope: firewall.Network, Network: netip.MustParsePrefix("2001:db8:1::5/128")},
 		},
 		Returns: []firewall.Return{{Interface: "wan0", Port: 21}}, ServerPorts: []uint16{21, 2100},
+		Refused: firewall.RefusedLog{Group: 7021, First: 50000, Last: 51999},
 	}
 }
 

@@ -94,6 +94,7 @@ func (w words) features() []feature {
 		{"the match fib", "nft_fib_" + strings.ToLower(w.String()), filter, newRule("", toLocal(expr.CmpOpEq))},
 		{"tproxy", "nft_tproxy", filter, newRule("", isTCP(), w.tproxy(1))},
 		{"limit", "nft_limit", filter, newRule("", []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: 1, Unit: expr.LimitTimeDay, Burst: 1}})},
+		{"log to a group", "nft_log, nfnetlink_log", filter, newRule("", logTo(1))},
 		{"dnat", "nft_nat, nft_chain_nat", dnat, newRule("", isTCP(), load(w.destination(), destinationPort()), []expr.Any{w.dnat()})},
 		{"snat", "nft_nat, nft_chain_nat", snat, newRule("", load(w.source()), []expr.Any{w.snat()})},
 	}

@@ -15,11 +15,13 @@ const (
 	attrTableOwner     = 7
 	attrChainUserdata  = 12
 	attrSetHandle      = 16
-	attrSetExpr        = 17
+	attrSetExprs       = 18 // of Linux 5.12
+	attrElemExprs      = 11
 	attrSetDescConcat  = 2
 	attrSetFieldLength = 1
 
 	flagConcatenation = 0x80
+	flagExprs         = 0x100
 	flagOwner         = 2 // of a table
 
 	// What a comment is called in the user data of each kind of object (libnftnl/udata.h).
@@ -98,6 +100,9 @@ func (s *set) flags() uint32 {
 	if len(s.key) > 1 {
 		flags |= flagConcatenation
 	}
+	if s.oneShot {
+		flags |= flagExprs
+	}
 	return flags
 }
 
@@ -135,8 +140,13 @@ func (s *set) create(b *batch, fam byte, table string) {
 	if s.oneShot {
 		// One packet a day, and no pinhole lives that long: the kernel takes the token under a lock, so that of two
 		// packets at the same moment one is admitted.
-		at := b.nest(attrSetExpr)
-		b.expression(fam, &expr.Limit{Type: expr.LimitTypePkts, Rate: 1, Unit: expr.LimitTimeDay, Burst: 1})
+		// What the limit holds back is counted as well.
+		at := b.nest(attrSetExprs)
+		for _, e := range []expr.Any{&expr.Counter{}, &expr.Limit{Type: expr.LimitTypePkts, Rate: 1, Unit: expr.LimitTimeDay, Burst: 1}} {
+			elem := b.nest(unix.NFTA_LIST_ELEM)
+			b.expression(fam, e)
+			b.close(elem)
+		}
 		b.close(at)
 	}
 	if !s.anonymous() {

@@ -135,7 +135,18 @@ func (w words) data(f firewall.Frame, layers [2]int) chain {
 			}
 		}
 	}
+	if f.Refused.Group != 0 {
+		c.rules = append(c.rules, refused(f.Refused))
+	}
 	return c
+}
+
+// refused stands behind the gates: what comes so far has not been admitted by any.
+func refused(r firewall.RefusedLog) rule {
+	ports := []expr.Any{&expr.Range{Op: expr.CmpOpEq, Register: reg, FromData: net16(r.First), ToData: net16(r.Last)}}
+	return newRule("what no pinhole admits, for ftpgate's diagnosis", isTCP(), load(destinationPort()), ports, toLocal(expr.CmpOpEq),
+		[]expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: firewall.RefusedPerSecond, Unit: expr.LimitTimeSecond, Burst: firewall.RefusedBurst}},
+		logTo(r.Group))
 }
 
 func (w words) gate(s *set) rule {

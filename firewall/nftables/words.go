@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/ftpgate/ftpgate/firewall"
 )
 
 // reg is the first of the 4-byte registers. An expression leaves its result there, and a key of several fields begins
@@ -191,6 +193,11 @@ func (w words) dnat() expr.Any {
 
 func (w words) snat() expr.Any {
 	return &expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(w.family()), RegAddrMin: reg, RegAddrMax: reg}
+}
+
+// logTo sends the packet to a group of NFLOG.
+func logTo(group uint16) []expr.Any {
+	return []expr.Any{&expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX, Group: group, Data: []byte(firewall.RefusedPrefix)}}
 }
 
 func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }
