@@ -18,6 +18,7 @@ var arrows = map[string][]string{
 	"proxy/ftp":             {},
 	"proxy/policy":          {},
 	"proxy/status":          {"proxy", "nat", "firewall"},
+	"proxy/status/page":     {},
 	"nat":                   {},
 	"firewall":              {},
 	"firewall/iptables":     {"firewall"},
@@ -26,6 +27,7 @@ var arrows = map[string][]string{
 	"cmd/ftpgate-demo":      {"deploy/lab", "deploy/lab/dialogue", "deploy/lab/peers"},
 	"cmd/ftpgate-bench":     {"deploy/lab", "deploy/lab/peers"},
 	"deploy/lab":            {},
+	"deploy/lab/browser":    {},
 	"deploy/lab/peers":      {"deploy/lab", "deploy/lab/dialogue"},
 	"deploy/lab/dialogue":   {},
 }

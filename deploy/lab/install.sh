@@ -2,8 +2,8 @@
 # Installs what the virtual router needs, on Debian 12 or a later one, as root.
 #
 #   install.sh demo   what `make demo` needs
-#   install.sh test   what `make test` needs: FTP clients, and four FTP servers. These exclude each other as packages,
-#                     so they are unpacked beside each other, below $FTPGATE_LAB_CACHE (default
+#   install.sh test   what `make test` needs: FTP clients, a browser, and four FTP servers. The servers exclude each
+#                     other as packages, so they are unpacked beside each other, below $FTPGATE_LAB_CACHE (default
 #                     /var/cache/ftpgate-lab), and none of them is installed, configured or started.
 #   install.sh bench  what `make bench` needs: ProFTPD with its proxy module, unpacked likewise
 #
@@ -13,8 +13,9 @@ set -eu
 cache=${FTPGATE_LAB_CACHE:-/var/cache/ftpgate-lab}
 
 demo='iproute2 iptables nftables curl procps conntrack'
-# gcc and libc6-dev are for Go's race detector, python3-openssl is for TLS in pyftpdlib.
-test="$demo lftp tnftp ncftp python3 python3-openssl gcc libc6-dev"
+# gcc and libc6-dev are for Go's race detector, python3-openssl is for TLS in pyftpdlib, and without fonts a browser
+# writes boxes.
+test="$demo lftp tnftp ncftp python3 python3-openssl gcc libc6-dev chromium fonts-inter fonts-dejavu-core"
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
