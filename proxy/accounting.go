@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -148,7 +149,9 @@ func (s *session) explainReply(x exchange, r *ftp.Reply) Diagnosis {
 		return facts{code: r.Code, reply: replyText(r), came: true}.byServer()
 	}
 	var f facts
+	cut := false
 	s.locked(func() {
+		cut = x.data.cut
 		if x.data.missed != nil {
 			f = *x.data.missed
 		} else {
@@ -156,6 +159,10 @@ func (s *session) explainReply(x exchange, r *ftp.Reply) Diagnosis {
 		}
 	})
 	f.code, f.reply = r.Code, replyText(r)
+	if cut {
+		return Diagnosis{Cause: CauseStalled, Evidence: f.evidence(), Sentence: fmt.Sprintf(
+			"The data connection carried no byte within timeouts.data_idle (%s) and was cut.", s.rule.Timeouts.DataIdle)}
+	}
 	if f.came = x.data.used(); f.came {
 		return explain(f)
 	}
