@@ -46,6 +46,9 @@ import (
 //	carried N    it has carried N in all by now; "+N": so many more
 //	finished     the data connection ends
 //	killed       the gateway has cut it;  "killed -": it has not
+//	accounts N   so many accounts of transfers are kept
+//	account TEXT the newest one, as "RESULT VERB PATH of USER, MODE: N bytes CAUSE"
+//	session TEXT what is told of the only session, see play.session
 //	firewall fails | works       what the kernel answers from now on
 //	wait 61s     time passes
 //	shutdown 5s  the gateway stops with so much grace; does not wait for it

@@ -94,6 +94,12 @@ func (p *play) step(s step) {
 		p.count(p.lab.settings.Ports.Stats().Lent, "ports are lent")
 	case "connected", "carried", "finished", "killed":
 		p.flow(s)
+	case "accounts":
+		p.count(len(p.lab.gateway.Transfers()), "accounts are kept")
+	case "account":
+		p.account(s.arg)
+	case "session":
+		p.session(s.arg)
 	case "firewall":
 		p.lab.kernel.fail(s.arg == "fails")
 	case "shutdown":
@@ -188,6 +194,43 @@ func (p *play) count(got int, what string) {
 	p.Helper()
 	if strconv.Itoa(got) != p.where.arg {
 		p.failf("%d %s", got, what)
+	}
+}
+
+// account compares the newest account.
+func (p *play) account(want string) {
+	p.Helper()
+	all := p.lab.gateway.Transfers()
+	if len(all) == 0 {
+		p.failf("there is no account")
+	}
+	t := all[0]
+	got := strings.TrimSpace(fmt.Sprintf("%s %s %s of %s, %s: %d bytes %s", t.Result, t.Verb, t.Path, t.User, t.Mode, t.Bytes, t.Cause))
+	if got != want {
+		p.failf("got %q", got)
+	}
+	if (t.Result == Done) != (t.Sentence == "") {
+		p.failf("the diagnosis is %q", t.Sentence)
+	}
+}
+
+// session compares what is told of the only session.
+func (p *play) session(want string) {
+	p.Helper()
+	all := p.lab.gateway.Sessions(0, 10)
+	if len(all) != 1 || len(p.lab.gateway.Sessions(all[0].ID, 10)) != 0 {
+		p.failf("%d sessions", len(all))
+	}
+	v := all[0]
+	got := fmt.Sprintf("%s %s by %s to %s as %s: %d done, %d failed, %d bytes", v.User, v.Client, v.ClientVia, v.Server, v.SeenAs, v.Transfers, v.Failed, v.Bytes)
+	if v.Transfer != nil {
+		got += fmt.Sprintf("; %s %s %s, %d bytes", v.Transfer.Result, v.Transfer.Verb, v.Transfer.Path, v.Transfer.Bytes)
+	}
+	if v.Pinhole != "" {
+		got += "; awaits " + v.Pinhole
+	}
+	if got != want {
+		p.failf("got %q", got)
 	}
 }
 

@@ -193,6 +193,9 @@ func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over != nil { // meanwhile: its end has closed the account
+		return nil, errEnded
+	}
 	s.closeAccount(x.account, good, replyText(r), why)
 	if x.data == nil {
 		s.tally.settleAccount(x.account, 0)

@@ -1,5 +1,6 @@
-// Package status tells over HTTP what the gateway does: health, JSON, metrics,
-// and the dashboard. It only formats values that others give it.
+// Package status is the language of the status endpoint: what it asks the gateway
+// for, and the JSON that it answers and that the dashboard (page) reads. Nothing
+// serves it yet.
 package status
 
 import (
