@@ -11,6 +11,8 @@ func (c *Config) check(root value) {
 	c.checkSides(root.child("interfaces"))
 	c.checkPorts(root)
 	c.checkVariant(root.child("firewall"))
+	c.checkStatus(root.child("status"))
+	c.checkAudit(root.child("audit"))
 	items := root.child("rules").items()
 	if len(items) != len(c.Rules) {
 		return // the list itself is wrong

@@ -19,6 +19,8 @@ type Config struct {
 	Advertise  Advertise // zero: announce the address that the connection really has
 	Firewall   Firewall
 	ListenPort uint16 // local port of the transparent listener; never inside DataPorts
+	Status     Status
+	Audit      Audit
 	Rules      []Rule // at least one; the first that matches decides
 	Log        Log
 }
@@ -34,6 +36,20 @@ type Firewall struct {
 	Backend        Backend
 	IPTables       IPTables
 	PinholeTimeout time.Duration // 1 s to 5 min
+}
+
+// Status says where the daemon tells what it does. Beyond the loopback addresses and Unix sockets it has a token or TLS.
+type Status struct {
+	Listen         string // "127.0.0.1:9121", "[::1]:9121", "unix:/path"; "": nowhere
+	TokenFile      string // its first line is what a reader must send; "": nothing
+	TLSCertificate string // files; both or none
+	TLSKey         string
+}
+
+// Audit names the files that each transfer is written to; "": none.
+type Audit struct {
+	Transfers string // a JSON object each
+	Xferlog   string // a line of wu-ftpd's xferlog each
 }
 
 // Rule says which control connections are taken over and what may happen on them.

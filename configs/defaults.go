@@ -13,6 +13,7 @@ func Defaults() Config {
 			PinholeTimeout: 60 * time.Second,
 		},
 		ListenPort: 2121,
+		Status:     Status{Listen: "127.0.0.1:9121"},
 		Log:        Log{Level: LevelInfo, Format: FormatJSON},
 	}
 }

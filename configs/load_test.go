@@ -76,14 +76,14 @@ func TestDocument(t *testing.T) {
 		{"only a mark", "---\n", []string{empty}},
 		{"null", "~\n", []string{empty}},
 		{"a text", "hello\n", []string{
-			`f.yaml:1: "hello": not a mapping; write its keys with their values: interfaces, data_ports, advertise, firewall, listen_port, rules, log`}},
+			`f.yaml:1: "hello": not a mapping; write its keys with their values: interfaces, data_ports, advertise, firewall, listen_port, status, audit, rules, log`}},
 		{"two documents", base + "---\n" + base, []string{`f.yaml:5: a second YAML document begins here ("---"); keep one`}},
 		{"too large", strings.Repeat("#\n", largestFile), []string{"f.yaml: the file is larger than 1048576 bytes; is it really a configuration?"}},
 		{"too many keys", strings.Repeat("a: 1\n", mostTokens), []string{"f.yaml: the file holds more than 65536 words and signs; is it really a configuration?"}},
 		{"too long a line", base + "# " + strings.Repeat("x", longestLine), []string{"f.yaml:4: longer than 4096 bytes; break the line: one item of a list on each"}},
 		{"too deep", strings.Repeat("[\n", 1000), []string{"f.yaml:17: more than 16 brackets within brackets; no key needs that"}},
 		{"many hyphens", strings.Repeat("- ", 2000) + "\n", []string{
-			"f.yaml:1: not a mapping; write its keys with their values: interfaces, data_ports, advertise, firewall, listen_port, rules, log"}},
+			"f.yaml:1: not a mapping; write its keys with their values: interfaces, data_ports, advertise, firewall, listen_port, status, audit, rules, log"}},
 		{"tabs", base + "log:\n\tlevel: info\n\tformat: json\n", []string{
 			"f.yaml:5: a tab in the indentation; indent with spaces",
 			"f.yaml:6: a tab in the indentation; indent with spaces"}},
@@ -115,16 +115,12 @@ func TestKeys(t *testing.T) {
 			"f.yaml:4: pinhole_timeout: unknown key; did you mean firewall.pinhole_timeout?"}},
 		{"far", base + "log: {colour: blue}\n", []string{"f.yaml:4: log.colour: unknown key; the keys here are level, format"}},
 		{"twice", base + "log: {level: info}\nlisten_port: 1\nlog: {level: debug}\n", []string{"f.yaml:6: log: stated before, in line 4; keep one"}},
-		{"later", base + `status: {listen: ""}
-audit: {}
-firewall:
+		{"later", base + `firewall:
   forwarding: true
   masquerade: true
 `, []string{
-			"f.yaml:4: status: this key comes with a later version of ftpgate; remove it",
-			"f.yaml:5: audit: this key comes with a later version of ftpgate; remove it",
-			"f.yaml:7: firewall.forwarding: this key comes with a later version of ftpgate; remove it",
-			"f.yaml:8: firewall.masquerade: this key comes with a later version of ftpgate; remove it"}},
+			"f.yaml:5: firewall.forwarding: this key comes with a later version of ftpgate; remove it",
+			"f.yaml:6: firewall.masquerade: this key comes with a later version of ftpgate; remove it"}},
 		{"later in a rule", published + "    tls: {server: off}\n    data: {server_mode: client}\n", []string{
 			"f.yaml:6: rules[0].tls.server: this key comes with a later version of ftpgate; remove it",
 			"f.yaml:7: rules[0].data.server_mode: this key comes with a later version of ftpgate; remove it"}},

@@ -40,6 +40,16 @@ func (c *Config) fields() []field {
 			field{key: "pinhole_timeout", kind: duration(&c.Firewall.PinholeTimeout, longestPinhole)},
 		)},
 		{key: "listen_port", kind: port(&c.ListenPort)},
+		{key: "status", kind: group(
+			field{key: "listen", kind: listen(&c.Status.Listen)},
+			field{key: "token_file", kind: file(&c.Status.TokenFile)},
+			field{key: "tls_certificate", kind: file(&c.Status.TLSCertificate)},
+			field{key: "tls_key", kind: file(&c.Status.TLSKey)},
+		)},
+		{key: "audit", kind: group(
+			field{key: "transfers", kind: file(&c.Audit.Transfers)},
+			field{key: "xferlog", kind: file(&c.Audit.Xferlog)},
+		)},
 		{"rules", "write at least one: - {name: office, direction: outbound}", rules(&c.Rules)},
 		{key: "log", kind: group(
 			field{key: "level", kind: choice(&c.Log.Level, "a level",
@@ -106,7 +116,7 @@ func (t *Timeouts) fields() []field {
 // ignored would promise what does not happen.
 func comesLater(path string) bool {
 	switch indexes.ReplaceAllString(path, "[]") {
-	case "status", "audit", "firewall.forwarding", "firewall.masquerade", "rules[].data.server_mode", "rules[].tls.server":
+	case "firewall.forwarding", "firewall.masquerade", "rules[].data.server_mode", "rules[].tls.server":
 		return true
 	}
 	return false

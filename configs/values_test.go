@@ -220,6 +220,8 @@ data_ports: 40000-40099
 advertise: 203.0.113.1
 firewall: {backend: iptables, iptables: legacy, pinhole_timeout: 90s}
 listen_port: 2122
+status: {listen: "unix:/run/status", tls_certificate: /etc/c.pem, tls_key: /etc/k.pem}
+audit: {transfers: /var/log/t, xferlog: /var/log/x}
 rules:
   - name: all
     direction: inbound
@@ -245,6 +247,8 @@ log: {level: debug, format: console}
 		Advertise:  Advertise{Address: netip.MustParseAddr("203.0.113.1")},
 		Firewall:   Firewall{Backend: BackendIPTables, IPTables: IPTablesLegacy, PinholeTimeout: 90 * time.Second},
 		ListenPort: 2122,
+		Status:     Status{Listen: "unix:/run/status", TLSCertificate: "/etc/c.pem", TLSKey: "/etc/k.pem"},
+		Audit:      Audit{Transfers: "/var/log/t", Xferlog: "/var/log/x"},
 		Rules: []Rule{{
 			Name: "all", Direction: Inbound,
 			Clients: Networks{netip.MustParsePrefix("10.0.0.0/8")},
@@ -265,6 +269,25 @@ log: {level: debug, format: console}
 		t.Errorf("%+v\nwant\n%+v", config, want)
 	}
 	checkRoundTrip(t, config)
+}
+
+// The endpoint is not open to everybody by mistake.
+func TestStatus(t *testing.T) {
+	in := func(status string) string { return base + "status: {" + status + "}\n" }
+	const nowhere = `; write an address and a port, such as 127.0.0.1:9121 or "[::1]:9121", or unix:/run/ftpgate/status.sock, or "" for none`
+	checkFindings(t, []findingCase{
+		{"none", in(`listen: ""`), nil},
+		{"loopback", in(`listen: "[::1]:9121"`), nil},
+		{"a socket", in("listen: unix:/run/s"), nil},
+		{"wide with a token", in("listen: 0.0.0.0:9121, token_file: /etc/ftpgate/token"), nil},
+		{"wide with TLS", in("listen: 192.168.50.1:9121, tls_certificate: /c, tls_key: /k"), nil},
+		{"wide", in("listen: 0.0.0.0:9121"), []string{`f.yaml:4: status.listen: "0.0.0.0:9121": everybody who reaches this address could read ` +
+			`users, addresses and files; write 127.0.0.1:9121, or state status.token_file, or tls_certificate and tls_key`}},
+		{"half of TLS", in("tls_key: /k"), []string{"f.yaml:4: status: one of tls_certificate and tls_key without the other; state both, or none"}},
+		{"no port", in("listen: 127.0.0.1"), []string{`f.yaml:4: status.listen: "127.0.0.1": not an address with a port` + nowhere}},
+		{"a name", in("listen: localhost:9121"), []string{`f.yaml:4: status.listen: "localhost:9121": not an address with a port` + nowhere}},
+		{"a relative socket", in("listen: unix:s"), []string{`f.yaml:4: status.listen: "unix:s": not the absolute path of a socket of at most 100 bytes` + nowhere}},
+	})
 }
 
 func TestPortRange(t *testing.T) {
