@@ -178,12 +178,13 @@ func (v *visit) several(folder string, count int) {
 func (v *visit) do(what string, transfers int, size uint64, run func() (string, error)) string {
 	v.t.Helper()
 	v.mark = len(v.r.records())
+	before := v.r.sentAgain(v.t)
 	said, err := run()
 	if err != nil {
 		v.t.Fatalf("%s: %v\nThe gateway:\n%s", what, err, v.logged())
 	}
 	end := v.session(what)
-	if end.Transfers != transfers || end.Failed != 0 || end.User != peers.User || size > 0 && !about(end.Bytes, size) {
+	if end.Transfers != transfers || end.Failed != 0 || end.User != peers.User || size > 0 && !v.r.about(v.t, end.Bytes, size, before) {
 		v.t.Errorf("%s: the log has %d transfers, %d failed, %d bytes of user %q; not %d, 0, %d of %s", what,
 			end.Transfers, end.Failed, end.Bytes, end.User, transfers, size, peers.User)
 	}

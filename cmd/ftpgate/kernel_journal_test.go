@@ -27,6 +27,7 @@ func TestSessionLog(t *testing.T) {
 				if err := server.WriteFile("f", content); err != nil {
 					t.Fatal(err)
 				}
+				before := r.sentAgain(t)
 				c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
 				for range 3 {
 					if _, err := c.Retrieve(mode, "f", io.Discard); err != nil {
@@ -40,7 +41,7 @@ func TestSessionLog(t *testing.T) {
 					t.Fatal("there is a file that is missing")
 				}
 				last := r.quit(t, c)
-				if last.User != peers.User || last.Transfers != 4 || last.Failed != 1 || !about(last.Bytes, 4*size) || last.Rule != "out" {
+				if last.User != peers.User || last.Transfers != 4 || last.Failed != 1 || !r.about(t, last.Bytes, 4*size, before) || last.Rule != "out" {
 					t.Errorf("%+v; not 4 transfers, 1 failed, %d bytes of %s", last, 4*size, peers.User)
 				}
 			})

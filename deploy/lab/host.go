@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netns"
@@ -130,6 +132,36 @@ func (h *Host) Listen(ctx context.Context, at netip.AddrPort) (listener *net.TCP
 		return err
 	})
 	return listener, err
+}
+
+// SentAgain returns how many TCP segments the host has sent a second time since it was made: a host that has to wait for
+// a processor takes them for lost (RFC 8985), and they pass the router twice.
+func (h *Host) SentAgain() (segments uint64, err error) {
+	err = h.Do(func() error {
+		raw, err := os.ReadFile("/proc/thread-self/net/snmp")
+		if err != nil {
+			return fmt.Errorf("counting what was sent again: %w", err)
+		}
+		var names []string
+		for line := range strings.Lines(string(raw)) {
+			fields := strings.Fields(line)
+			if len(fields) == 0 || fields[0] != "Tcp:" {
+				continue
+			}
+			if names == nil {
+				names = fields
+				continue
+			}
+			at := slices.Index(names, "RetransSegs")
+			if at < 0 || at >= len(fields) {
+				break
+			}
+			segments, err = strconv.ParseUint(fields[at], 10, 64)
+			return err
+		}
+		return errors.New("counting what was sent again: the kernel does not tell RetransSegs")
+	})
+	return segments, err
 }
 
 // Sysctl reads a setting of the host's network, written with dots as sysctl(8) does.
