@@ -90,6 +90,14 @@ const (
 	CauseNotNegotiated Cause = "not_negotiated"      // a transfer without PORT or PASV before it
 )
 
+// Causes are all of them.
+var Causes = []Cause{
+	CauseNoConnection, CauseElsewhere, CauseDropped, CauseLate, CauseServer,
+	CauseForeign, CauseTLS, CauseRewritten, CauseKernelHelper, CauseExhausted,
+	CauseFirewall, CausePolicy, CauseUnusableReply, CauseLeft, CauseStalled,
+	CauseNotNegotiated,
+}
+
 // Session is a session at one moment.
 type Session struct {
 	ID              uint64

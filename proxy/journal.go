@@ -164,3 +164,25 @@ func (g *Server) Sessions(after uint64, limit int) []Session {
 	}
 	return all
 }
+
+// Carried returns what all data connections have carried since the start, in
+// bytes, those that run included (see nat.Traffic), and how many transfers run.
+// It asks the kernel about each running one. The number never falls.
+func (g *Server) Carried() (bytes uint64, running int) {
+	g.mu.Lock()
+	bytes = g.carried
+	sessions := slices.Collect(maps.Values(g.sessions))
+	g.mu.Unlock()
+	for _, s := range sessions {
+		s.locked(func() {
+			bytes += s.carried()
+			if s.queue.transferring() != nil {
+				running++
+			}
+		})
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.most = max(g.most, bytes) // one that has just changed hands may be missing
+	return g.most, running
+}

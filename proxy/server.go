@@ -44,6 +44,8 @@ type Server struct {
 	perRule  map[string]int
 	perHost  map[hostRule]int
 	lastID   uint64
+	carried  uint64 // by sessions that are gone
+	most     uint64 // that Carried has told
 	closing  bool
 	running  sync.WaitGroup
 }
@@ -182,6 +184,7 @@ func (g *Server) dismiss(s *session) {
 	defer g.mu.Unlock()
 	host := hostUnder(s.rule.Name, s.clientLeg.peer.Addr())
 	delete(g.sessions, s.id)
+	g.carried += s.tally.bytes // nobody else knows the session any more
 	if g.perRule[s.rule.Name]--; g.perRule[s.rule.Name] == 0 {
 		delete(g.perRule, s.rule.Name)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/ftpgate/ftpgate/firewall"
 	"github.com/ftpgate/ftpgate/nat"
 	"github.com/ftpgate/ftpgate/proxy"
+	"github.com/ftpgate/ftpgate/proxy/status"
 )
 
 const (
@@ -43,6 +44,9 @@ type gateway struct {
 	pinholes  *firewall.Manager
 	server    *proxy.Server
 	ports     *nat.Ports
+	chosen    choice
+	status    *status.Server
+	outlook   *outlook        // what status tells
 	settings  *proxy.Settings // of config, as the server has them
 	former    []era           // configurations of which sessions still run
 	undo      []step
@@ -58,7 +62,7 @@ type step struct {
 // (errStopped), everything that was done is undone before it returns.
 func start(ctx context.Context, c *configs.Config, log *zap.Logger) (*gateway, error) {
 	g := &gateway{log: log, config: c, ipv6: nat.HasIPv6()}
-	for _, part := range []func(context.Context) error{g.claim, g.observe, g.listen, g.route, g.filter, g.serve} {
+	for _, part := range []func(context.Context) error{g.claim, g.report, g.observe, g.listen, g.route, g.filter, g.serve} {
 		err := part(ctx)
 		if err == nil && ctx.Err() == nil {
 			continue
@@ -160,7 +164,9 @@ func closeAll(listeners []*net.TCPListener) error {
 func (g *gateway) route(context.Context) error {
 	g.routing = g.routingOf(g.interfaces(g.config))
 	g.later("removing the ip rules and routes", func() error { return g.routing.Remove() })
-	return g.routing.Install()
+	err := g.routing.Install()
+	g.outlook.verified(0, err)
+	return err
 }
 
 func (g *gateway) routingOf(interfaces []string) *nat.Routing {
@@ -176,6 +182,7 @@ func (g *gateway) filter(context.Context) error {
 		return err
 	}
 	chosen.tell(g.log)
+	g.chosen = chosen
 	g.pinholes = firewall.NewManager(chosen.backend, firewall.Options{
 		Lifetime: g.config.Firewall.PinholeTimeout, MaxHoles: chosen.most, Log: g.log,
 	})
@@ -190,6 +197,7 @@ func (g *gateway) serve(context.Context) error {
 	g.settings = g.settingsOf(g.config)
 	g.server.Apply(g.settings)
 	g.hear(g.listeners)
+	g.publish("")
 	g.later("ending the sessions", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 		defer cancel()

@@ -28,12 +28,21 @@ func privileged() error {
 	return nil
 }
 
-// warnOfHost says what keeps data from passing although every rule is good.
-func warnOfHost(log *zap.Logger, c *configs.Config, ipv6 bool) {
+// hostWarning is what keeps data from passing although every rule is good.
+type hostWarning struct {
+	what string
+	why  string // with its cure
+}
+
+func (w hostWarning) String() string { return w.what + ": " + w.why }
+
+// hostWarnings looks at the host as it is now.
+func hostWarnings(c *configs.Config, ipv6 bool) []hostWarning {
+	var all []hostWarning
 	for _, name := range slices.Concat(c.Interfaces.LAN, c.Interfaces.WAN) {
 		if _, err := net.InterfaceByName(name); err != nil {
-			log.Warn("an interface of the configuration is not there",
-				zap.String("interface", name), zap.String("why", "it is served as soon as it appears; if it never does, its name is wrong"))
+			all = append(all, hostWarning{"an interface of the configuration is not there",
+				name + " is served as soon as it appears; if it never does, its name is wrong"})
 		}
 	}
 	settings := []string{"net.ipv4.ip_forward"}
@@ -43,8 +52,16 @@ func warnOfHost(log *zap.Logger, c *configs.Config, ipv6 bool) {
 	for _, setting := range settings {
 		value, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(setting, ".", "/"))
 		if err == nil && strings.TrimSpace(string(value)) == "0" {
-			log.Warn("the host does not forward", zap.String("setting", setting),
-				zap.String("why", "no data connection of this family can pass; sysctl -w "+setting+"=1"))
+			all = append(all, hostWarning{"the host does not forward",
+				setting + " is 0, no data connection of this family can pass; sysctl -w " + setting + "=1"})
 		}
+	}
+	return all
+}
+
+// warnOfHost logs them.
+func warnOfHost(log *zap.Logger, c *configs.Config, ipv6 bool) {
+	for _, w := range hostWarnings(c, ipv6) {
+		log.Warn(w.what, zap.String("why", w.why))
 	}
 }

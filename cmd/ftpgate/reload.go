@@ -30,9 +30,13 @@ func (g *gateway) reload(ctx context.Context, c *configs.Config) error {
 	if c.Log.Format != g.config.Log.Format {
 		return errors.New("log.format changes only with a restart")
 	}
+	door, err := g.status.Prepare(statusOptions(c))
+	if err != nil {
+		return err
+	}
+	defer door.Abandon()         // unless it is committed
 	var fresh []*net.TCPListener // nil: the present ones stay
 	if c.ListenPort != g.config.ListenPort {
-		var err error
 		if fresh, err = nat.Listen(ctx, c.ListenPort); err != nil {
 			return err
 		}
@@ -51,6 +55,8 @@ func (g *gateway) reload(ctx context.Context, c *configs.Config) error {
 		g.listeners = fresh
 	}
 	g.config = c
+	door.Commit()
+	g.publish("")
 	return nil
 }
 
@@ -110,6 +116,7 @@ func (g *gateway) outlive() {
 func (g *gateway) verify() {
 	g.outlive()
 	repaired, err := g.routing.Verify()
+	g.outlook.verified(len(repaired), err)
 	if len(repaired) > 0 {
 		g.log.Warn("another program changed our ip rules or routes: repaired", zap.Strings("why", repaired))
 	}

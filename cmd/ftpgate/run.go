@@ -81,6 +81,7 @@ func run(ctx context.Context, path string) error {
 			reread(ctx, g, path, level)
 		case <-ctx.Done():
 			log.Info("stopping")
+			g.publish("it is stopping")
 			if err := g.takeBack(); err != nil {
 				return runError{fmt.Errorf("stopping: %w", err)}
 			}
@@ -97,6 +98,7 @@ func reread(ctx context.Context, g *gateway, path string, level zap.AtomicLevel)
 		warn(g.log, warnings)
 		err = g.reload(ctx, config)
 	}
+	g.outlook.reloaded(err)
 	if err != nil {
 		g.log.Error("the configuration was not reloaded, the old one stays in force", zap.String("why", err.Error()))
 		return

@@ -1,6 +1,3 @@
-// Package status is the language of the status endpoint: what it asks the gateway
-// for, and the JSON that it answers and that the dashboard (page) reads. Nothing
-// serves it yet.
 package status
 
 import (
@@ -22,6 +19,9 @@ type Source interface {
 	// Transfers are the last ones, newest first; failures are kept longer.
 	Transfers() []proxy.Transfer
 	SessionStats() proxy.Stats
+	// Carried is what all data connections have carried, running ones included, in
+	// bytes, and how many transfers run.
+	Carried() (bytes uint64, running int)
 	FirewallStats() firewall.Stats
 	PortStats() nat.PortStats
 	FlowStats() nat.FlowStats
@@ -85,6 +85,7 @@ type StatusJSON struct {
 	Interfaces    []Interface `json:"interfaces"`
 	Rules         []RuleJSON  `json:"rules"`
 	Sessions      int         `json:"sessions"`
+	Running       int         `json:"transfers_running"`
 	Ports         PortsJSON   `json:"ports"`
 	Pinholes      HolesJSON   `json:"pinholes"`
 	Repairs       uint64      `json:"repairs"`
