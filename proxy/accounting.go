@@ -80,6 +80,28 @@ func (s *session) accountRefusal(verb, path string, r *policy.Refusal) {
 	s.recordTransfer(t)
 }
 
+// accountDecline records a negotiation that the server declines: ch is what was
+// opened for it, nil where nothing was. A server that does not know the extended
+// verbs (RFC 2428 §2, §3) is asked by the others next, and one that wants a login
+// first says so to whoever tries; neither is a failure.
+func (s *session) accountDecline(v *verb, ch *channel, r *ftp.Reply) {
+	extended := v.name == "EPRT" || v.name == "EPSV"
+	switch {
+	case r.Code < 400, r.Code == 530, extended && (r.Code == 500 || r.Code == 502 || r.Code == 504 || r.Code == 522):
+		return
+	}
+	f := facts{code: r.Code, reply: replyText(r)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.account(v.name, "")
+	t.Mode, t.Result, t.Reply = Passive, Failed, f.reply
+	if ch != nil {
+		t.Mode, f.hole, f.announced, f.opened = ch.mode(), ch.lease.Hole(), ch.announced, ch.opened
+	}
+	t.Diagnosis = f.byServer()
+	s.recordTransfer(t)
+}
+
 // giveUp records a negotiation that led to nothing, if it has been waited for.
 // s.mu is held.
 func (s *session) giveUp(ch *channel) {

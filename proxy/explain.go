@@ -170,7 +170,10 @@ func (f facts) byNothing() Diagnosis {
 }
 
 func (f facts) evidence() []string {
-	evidence := []string{f.expected()}
+	var evidence []string
+	if f.hole.Source.IsValid() {
+		evidence = append(evidence, f.expected())
+	}
 	if f.expired {
 		evidence = append(evidence, "the pinhole expired unused after "+brief(f.waited))
 	}
@@ -218,8 +221,8 @@ func explainRefusal(r *policy.Refusal) Diagnosis {
 }
 
 // explainTLS is for a control connection that cannot be read any more.
-func explainTLS() Diagnosis {
-	return Diagnosis{Cause: CauseTLS, Sentence: "The control connection turned to TLS and cannot be read: no data connection can be opened for it. " +
+func explainTLS(reply string) Diagnosis {
+	return Diagnosis{Cause: CauseTLS, Evidence: []string{fmt.Sprintf("the server answered %q to AUTH", reply)}, Sentence: "The control connection turned to TLS and cannot be read: no data connection can be opened for it. " +
 		"With tls.client: refuse the client is told to stay in clear text."}
 }
 

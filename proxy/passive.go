@@ -49,8 +49,9 @@ func (s *session) extendedPassive(cmd ftp.Command) error {
 
 // passiveReply follows PASV. Whatever address its 227 claims, the data
 // connection goes to the server that the control connection goes to.
-func (s *session) passiveReply(_ exchange, r *ftp.Reply) ([]byte, error) {
+func (s *session) passiveReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Code/100 != 2 {
+		s.accountDecline(x.verb, nil, r)
 		return r.Bytes(), nil
 	}
 	if r.Code != 227 {
@@ -66,6 +67,7 @@ func (s *session) passiveReply(_ exchange, r *ftp.Reply) ([]byte, error) {
 // extendedPassiveReply follows EPSV.
 func (s *session) extendedPassiveReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Code/100 != 2 {
+		s.accountDecline(x.verb, nil, r)
 		return r.Bytes(), nil
 	}
 	if x.arg == "ALL" && r.Code != 229 {

@@ -61,7 +61,7 @@ func (s *session) authReply(_ exchange, r *ftp.Reply) ([]byte, error) {
 	defer s.mu.Unlock()
 	s.dropChannel()
 	blind := s.account("AUTH", "")
-	blind.Result, blind.Reply, blind.Diagnosis = Unused, replyText(r), explainTLS()
+	blind.Result, blind.Reply, blind.Diagnosis = Unused, replyText(r), explainTLS(replyText(r))
 	s.recordTransfer(blind)
 	s.secured, s.negotiated = true, r.Code == 235
 	s.log.Info("the control connection turns to TLS: it passes unread, no data connection is opened for it",

@@ -3,16 +3,22 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ftpgate/ftpgate/deploy/lab"
 	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
 	"github.com/ftpgate/ftpgate/deploy/lab/peers"
+	"github.com/ftpgate/ftpgate/proxy/status"
 )
 
-// diagnosed waits for the diagnosis with a cause and wants its sentence.
+// diagnosed waits for the diagnosis with a cause in the log, wants its sentence,
+// and wants the same of the status endpoint, and that it was counted.
 func (r *router) diagnosed(t *testing.T, mark int, cause, sentence string) {
 	t.Helper()
 	var last string
@@ -28,15 +34,25 @@ func (r *router) diagnosed(t *testing.T, mark int, cause, sentence string) {
 	if !strings.Contains(last, sentence) {
 		t.Errorf("%s says %q instead of %q", cause, last, sentence)
 	}
+	failed := read[status.TransfersJSON](t, r, "/api/v1/transfers?failed=true").Transfers
+	if !slices.ContainsFunc(failed, func(v status.TransferJSON) bool {
+		return v.Cause == cause && v.Diagnosis == last && len(v.Evidence) > 0
+	}) {
+		t.Errorf("the API does not tell of %q: %+v", last, failed)
+	}
+	if n := r.metric(t, fmt.Sprintf("ftpgate_transfer_failures_total{cause=%q}", cause)); n == "" || n == "0" {
+		t.Errorf("%s was counted %q times", cause, n)
+	}
 }
 
 // TestDiagnosis: a data connection that does not come about is explained in one
 // sentence, by what the host has really seen.
 func TestDiagnosis(t *testing.T) {
 	r := newRouter(t, lab.Options{})
-	r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{TLS: true})
 	r.serve(peers.Pyftpdlib(), lab.Server, peers.ServerOptions{})
 	r.start(fmt.Sprintf(usualRules+"firewall: {pinhole_timeout: 3s}\n", "", ""))
+	program := "iptables-" + string(r.Variant())
 	public := func(t *testing.T, c *dialogue.Client) (port uint16) {
 		t.Helper()
 		reply, err := c.Want(229, "EPSV")
@@ -76,7 +92,6 @@ func TestDiagnosis(t *testing.T) {
 		{"dropped", "came through the pinhole and was dropped on this host, at hook forward", func(t *testing.T, r *router) {
 			port := public(t, login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{}))
 			drop := []string{"FORWARD", "-s", "203.0.113.20", "-d", "192.168.50.20", "-p", "tcp", "!", "--dport", "21", "-j", "DROP"}
-			program := "iptables-" + string(r.Variant())
 			r.run(program, append([]string{"-I"}, drop...)...)
 			defer r.run(program, append([]string{"-D"}, drop...)...)
 			knock(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", port))
@@ -97,6 +112,47 @@ func TestDiagnosis(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{"server_refused", `The server answered "425`, func(t *testing.T, r *router) {
+			c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+			// Nobody listens there; this server tries at once, others at the transfer.
+			if _, err := c.Want(425, "PORT 192,168,50,10,200,1"); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"from_elsewhere", "connection came by interface lan0, but the way to 203.0.113.20 is by wan0", func(t *testing.T, r *router) {
+			// A host of the LAN takes the address of the client outside.
+			for _, scope := range []string{"all", "lan0"} {
+				if err := r.Host(lab.Router).SetSysctl("net.ipv4.conf."+scope+".rp_filter", "0"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			port := public(t, login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{}))
+			thief := r.Host(lab.Client)
+			if _, err := thief.Run(t.Context(), "ip", "address", "add", "203.0.113.20/32", "dev", "lo"); err != nil {
+				t.Fatal(err)
+			}
+			defer thief.Run(t.Context(), "ip", "address", "del", "203.0.113.20/32", "dev", "lo")
+			ctx, cancel := context.WithTimeout(t.Context(), glance)
+			defer cancel()
+			from, to := netip.MustParseAddrPort("203.0.113.20:0"), netip.AddrPortFrom(netip.MustParseAddr("203.0.113.1"), port)
+			if conn, err := thief.DialFrom(ctx, from, to); err == nil {
+				conn.Close()
+				t.Error("it was admitted")
+			}
+		}},
+		{"tls", "The control connection turned to TLS and cannot be read", func(t *testing.T, r *router) {
+			c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+			if err := c.Secure(&tls.Config{InsecureSkipVerify: true}, false); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"kernel_helper", "The kernel's own helper (ftp) works on the same control connection", func(t *testing.T, r *router) {
+			assign := []string{"PREROUTING", "-i", "wan0", "-p", "tcp", "--dport", "21", "-j", "CT", "--helper", "ftp"}
+			r.run(program, append([]string{"-t", "raw", "-A"}, assign...)...)
+			defer r.run(program, append([]string{"-t", "raw", "-D"}, assign...)...)
+			c := login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{})
+			public(t, c)
+		}},
 		{"foreign_address", "The client announced an address that is not its own: client announced the foreign address 10.9.8.7", func(t *testing.T, r *router) {
 			if _, err := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{}).Want(501, "PORT 10,9,8,7,200,1"); err != nil {
 				t.Fatal(err)
@@ -109,6 +165,33 @@ func TestDiagnosis(t *testing.T) {
 			c.provoke(t, r)
 			r.diagnosed(t, mark, c.cause, c.sentence)
 		})
+	}
+	r.stop()
+}
+
+// TestDiagnosisOfThePool: who holds all ports is told to enlarge the range.
+func TestDiagnosisOfThePool(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Pyftpdlib(), lab.Server, peers.ServerOptions{})
+	r.start(fmt.Sprintf(usualRules+"data_ports: 50000-50003\n", "", ""))
+	var codes []int
+	mark := len(r.records())
+	for range 5 { // each of them holds one
+		reply, err := login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{}).Cmd("EPSV")
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes = append(codes, reply.Code)
+	}
+	if want := []int{229, 229, 229, 229, 425}; !slices.Equal(codes, want) {
+		t.Errorf("%v, not %v", codes, want)
+	}
+	r.diagnosed(t, mark, "ports_exhausted", "No public port of data_ports was free for this peer: enlarge the range")
+	if n := r.metric(t, "ftpgate_data_ports_refused_total"); n != "1" {
+		t.Errorf("%s refusals of ports", n)
+	}
+	if n := r.metric(t, `ftpgate_data_ports{state="lent"}`); n != "4" {
+		t.Errorf("%s ports are lent", n)
 	}
 	r.stop()
 }

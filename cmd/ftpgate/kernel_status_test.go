@@ -1,0 +1,245 @@
+//go:build kernel
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ftpgate/ftpgate/deploy/lab"
+	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
+	"github.com/ftpgate/ftpgate/deploy/lab/peers"
+	"github.com/ftpgate/ftpgate/proxy/status"
+)
+
+// endpoint is where the daemon under test tells what it does.
+const endpoint = "127.0.0.1:9121"
+
+// look asks the status endpoint, from the router itself.
+func (r *router) look(t *testing.T, path string) (code int, body string) {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, to string) (net.Conn, error) {
+		return r.Host(lab.Router).Dial(ctx, mustAddrPort(t, to))
+	}}
+	client := http.Client{Transport: transport, Timeout: patience}
+	answer, err := client.Get("http://" + endpoint + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+// read asks for a value.
+func read[T any](t *testing.T, r *router, path string) (value T) {
+	t.Helper()
+	code, body := r.look(t, path)
+	if code != http.StatusOK {
+		t.Fatalf("GET %s: %d %s", path, code, body)
+	}
+	if err := json.Unmarshal([]byte(body), &value); err != nil {
+		t.Fatalf("GET %s: %v: %s", path, err, body)
+	}
+	return value
+}
+
+// metric is the value of a line of /metrics; "": there is none.
+func (r *router) metric(t *testing.T, name string) string {
+	t.Helper()
+	_, body := r.look(t, "/metrics")
+	for line := range strings.Lines(body) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// TestStatusEndpoint: it tells what happens while it happens, of both legs, in
+// JSON and numbers, from the start to the very end.
+func TestStatusEndpoint(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	server := r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	if err := server.WriteFile("big", random(64<<20)); err != nil {
+		t.Fatal(err)
+	}
+	r.start(fmt.Sprintf(usualRules, "", ""))
+	eventually(t, "readiness", func() bool { code, _ := r.look(t, "/readyz"); return code == http.StatusOK })
+	s := read[status.StatusJSON](t, r, "/api/v1/status")
+	if !s.Ready || s.Backend == "" || s.BackendWhy == "" || len(s.Rules) != 2 || len(s.Interfaces) != 2 || s.Interfaces[1].Name != "wan0" ||
+		!s.Interfaces[1].Up || !strings.Contains(fmt.Sprint(s.Interfaces[1].Addresses), "203.0.113.1/24") || s.Ports.Size == 0 {
+		t.Errorf("%+v", s)
+	}
+
+	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	agreed, err := c.Open(dialogue.PASV)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := agreed.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer data.Close()
+	if _, err := c.Want(1, "RETR big"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, data, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	var one status.SessionJSON
+	eventually(t, "the running transfer", func() bool {
+		page := read[status.SessionsJSON](t, r, "/api/v1/sessions")
+		if page.Total != 1 || len(page.Sessions) != 1 {
+			t.Fatalf("%+v", page)
+		}
+		one = page.Sessions[0]
+		return one.Transfer != nil && one.Transfer.Bytes >= 1<<20
+	})
+	if one.User != peers.User || !one.LoggedIn || one.Rule != "out" || one.Client != c.Local().String() || one.Dialled != "203.0.113.20:21" ||
+		!strings.HasPrefix(one.SeenAs, "203.0.113.1:") || one.ClientInterface != "lan0" || one.Transfer.Path != "big" || one.Transfer.Mode != "passive" ||
+		one.Transfer.Kind != "download" || one.Transfer.Result != "running" || one.Bytes < one.Transfer.Bytes {
+		t.Errorf("%+v, %+v", one, one.Transfer)
+	}
+	if got := r.metric(t, "ftpgate_transfers_running"); got != "1" {
+		t.Errorf("%s transfers run", got)
+	}
+	if _, err := io.Copy(io.Discard, data); err != nil {
+		t.Fatal(err)
+	}
+	data.Close()
+	if _, err := c.Read(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the account of the transfer", func() bool {
+		for _, done := range read[status.TransfersJSON](t, r, "/api/v1/transfers").Transfers {
+			if done.Result == "done" && done.Path == "big" && done.Bytes >= 64<<20 && done.Cause == "" && strings.HasPrefix(done.Reply, "226 ") {
+				return true
+			}
+		}
+		return false
+	})
+	if done := r.metric(t, `ftpgate_transfers_total{kind="download",mode="passive",result="done",rule="out"}`); done != "1" {
+		t.Errorf("%q transfers done", done)
+	}
+
+	if _, err := c.Want(229, "EPSV"); err != nil {
+		t.Fatal(err)
+	}
+	holes := read[status.PinholesJSON](t, r, "/api/v1/pinholes").Pinholes
+	if len(holes) != 1 || holes[0].Session != one.ID || holes[0].Interface != "lan0" || holes[0].Source != c.Local().Addr().String() || holes[0].Expires <= 0 {
+		t.Errorf("%+v", holes)
+	}
+	if got := read[status.SessionsJSON](t, r, "/api/v1/sessions").Sessions[0].Pinhole; got == "" {
+		t.Error("the session does not tell of its pinhole")
+	}
+	if history := read[status.HistoryJSON](t, r, "/api/v1/history"); len(history.Samples) == 0 {
+		t.Error("no sample")
+	}
+	c.Close()
+	r.stop()
+	if code, _ := r.look(t, "/healthz"); code != 0 {
+		t.Errorf("it answers %d after the stop", code)
+	}
+}
+
+// TestReadiness: it is told while rules are missing that cannot be repaired, and
+// during the stop, of which the endpoint sees the end.
+func TestReadiness(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	r.start(plain)
+	eventually(t, "readiness", func() bool { code, _ := r.look(t, "/readyz"); return code == http.StatusOK })
+	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	agreed, err := c.Open(dialogue.PASV)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := agreed.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer data.Close()
+	if _, err := c.Want(1, "STOR slow"); err != nil { // in the middle of a command, so that the stop takes its grace
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.daemon.Stop() }()
+	eventually(t, "the stop, told", func() bool {
+		code, body := r.look(t, "/readyz")
+		return code == http.StatusServiceUnavailable && strings.Contains(body, "it is stopping")
+	})
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStatusReload: address, token and TLS change with a reload; one that
+// cannot be had is refused with its key, counted and told, and the old one stays.
+func TestStatusReload(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.start(plain)
+	mark := len(r.records())
+	r.write(plain + "status: {listen: \"192.0.2.9:9121\", token_file: /nowhere/token}\n")
+	r.reload()
+	eventually(t, "the refusal", func() bool {
+		for _, rec := range r.log.since(mark) {
+			if strings.Contains(rec.Message, "was not reloaded") && strings.Contains(rec.Why, "status.token_file") {
+				return true
+			}
+		}
+		return false
+	})
+	if s := read[status.StatusJSON](t, r, "/api/v1/status"); s.FailedReloads != 1 || !strings.Contains(s.ReloadError, "/nowhere/token") || s.Reloaded != nil {
+		t.Errorf("%+v", s)
+	}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("a-token-of-sixteen-and-more\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.reloadWith(t, plain+"status: {token_file: "+token+"}\n")
+	if code, _ := r.look(t, "/metrics"); code != http.StatusUnauthorized {
+		t.Errorf("after a token was set: %d", code)
+	}
+	r.reloadWith(t, plain+"status: {listen: \"\"}\n")
+	if code, _ := r.look(t, "/healthz"); code != 0 {
+		t.Errorf("after it was turned off: %d", code)
+	}
+	r.reloadWith(t, plain)
+	if s := read[status.StatusJSON](t, r, "/api/v1/status"); s.Reloads != 3 || s.FailedReloads != 1 || s.ReloadError != "" || s.Reloaded == nil {
+		t.Errorf("%+v", s)
+	}
+	r.stop()
+}
+
+// TestStatusRefused: a daemon that could not be watched does not start, says why,
+// and leaves nothing.
+func TestStatusRefused(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	before := r.state()
+	held, err := r.Host(lab.Router).Listen(t.Context(), mustAddrPort(t, endpoint))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	r.write(plain)
+	out, err := r.Host(lab.Router).Run(t.Context(), gatewayBinary, "run", "--config", r.config)
+	if err == nil || !strings.Contains(out, "status.listen: 127.0.0.1:9121: ") || !strings.Contains(out, "another program listens there") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if after := r.state(); after != before {
+		t.Errorf("it left something:\n%s", after)
+	}
+}
