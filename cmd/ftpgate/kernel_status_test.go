@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -241,5 +242,106 @@ func TestStatusRefused(t *testing.T) {
 	}
 	if after := r.state(); after != before {
 		t.Errorf("it left something:\n%s", after)
+	}
+}
+
+// TestStatusCommand: the terminal shows what the endpoint tells, found by the
+// configuration alone, through a socket, with a token and under TLS.
+func TestStatusCommand(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	dir := t.TempDir()
+	token, socket := filepath.Join(dir, "token"), filepath.Join(dir, "status.sock")
+	if err := os.WriteFile(token, []byte("a-token-of-sixteen-and-more\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.start(plain)
+	ask := func(code int, args ...string) string {
+		t.Helper()
+		cmd := r.Host(lab.Router).Command(t.Context(), gatewayBinary, append([]string{"status"}, args...)...)
+		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+		out, err := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != code {
+			t.Errorf("ftpgate status %v: exit code %d, not %d (%v): %s", args, got, code, err, out)
+		}
+		return string(out)
+	}
+	shows := func(text string, words ...string) {
+		t.Helper()
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("no %q in:\n%s", w, text)
+			}
+		}
+	}
+	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	shows(ask(0, "--config", r.config), "ready", "backend ", "lan0 ", "203.0.113.1/24", "outbound", "1 of 1000")
+	shows(ask(0, "sessions", "--config", r.config), "SESSION", c.Local().String(), "203.0.113.20:21", peers.User)
+	shows(ask(0, "pinholes", "--config", r.config), "no pinhole waits")
+	if _, err := c.Want(229, "EPSV"); err != nil {
+		t.Fatal(err)
+	}
+	shows(ask(0, "pinholes", "--config", r.config), "CLOSES IN", c.Local().Addr().String())
+	if _, err := c.Want(550, "RETR missing"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the failure, told", func() bool {
+		return strings.Contains(ask(0, "transfers", "--failed", "--config", r.config), "server_refused")
+	})
+	shows(ask(0, "transfers", "--failed", "--config", r.config), "RETR missing", `The server answered "550`, "expected: SYN from")
+	var v status.SessionsJSON
+	if err := json.Unmarshal([]byte(ask(0, "sessions", "--json")), &v); err != nil || v.Total != 1 {
+		t.Errorf("%v: %+v", err, v)
+	}
+	shows(ask(1, "--address", "127.0.0.1:9"), "nobody answers at 127.0.0.1:9", "is ftpgate running")
+	shows(ask(2, "everything"), "everything")
+	shows(ask(2, "--address", "nonsense"), "is no address")
+	shows(ask(2, "--config", "/nowhere.yaml"), "/nowhere.yaml")
+	shows(ask(2, "sessions", "--failed"), "belong to ftpgate status transfers")
+
+	r.reloadWith(t, plain+"status: {token_file: "+token+"}\n")
+	shows(ask(0, "--config", r.config), "ready")
+	shows(ask(0, "--address", "http://127.0.0.1:9121", "--token-file", token), "ready")
+	shows(ask(1, "--address", "http://127.0.0.1:9121"), "401", "token")
+	cert, key := selfSigned(t, dir)
+	r.reloadWith(t, plain+"status: {tls_certificate: "+cert+", tls_key: "+key+"}\n")
+	shows(ask(0, "--config", r.config), "ready")
+	shows(ask(1, "--address", "https://127.0.0.1:9121"), "certificate")
+	r.reloadWith(t, plain+"status: {listen: \"unix:"+socket+"\"}\n")
+	shows(ask(0, "--config", r.config), "ready")
+	shows(ask(0, "sessions", "--address", "unix:"+socket), "203.0.113.20:21")
+	r.reloadWith(t, plain+"status: {listen: \"\"}\n")
+	shows(ask(1, "--config", r.config), "turns the endpoint off")
+	r.stop()
+	if _, err := os.Stat(socket); !os.IsNotExist(err) {
+		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+// selfSigned makes a certificate as administrators do.
+func selfSigned(t *testing.T, dir string) (cert, key string) {
+	t.Helper()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+		"-subj", "/CN=router", "-keyout", key, "-out", cert).CombinedOutput()
+	if err != nil {
+		t.Fatalf("openssl: %v: %s", err, out)
+	}
+	return cert, key
+}
+
+// TestStatusWatch: --watch looks again, and outlives the daemon.
+func TestStatusWatch(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.start(plain)
+	watcher, err := r.Host(lab.Router).StartWith(lab.StartOptions{Env: []string{"GORACE=atexit_sleep_ms=0"}}, gatewayBinary, "status", "--watch", "--config", r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "two looks", func() bool { return strings.Count(watcher.Output(), ", ready\n") >= 2 })
+	r.stop()
+	eventually(t, "the end, noticed", func() bool { return strings.Contains(watcher.Output(), "nobody answers at 127.0.0.1:9121") })
+	if err := watcher.Stop(); err != nil {
+		t.Errorf("interrupted: %v", err)
 	}
 }

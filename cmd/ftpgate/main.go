@@ -39,7 +39,7 @@ func main() {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.Version = versionText()
 	cmd, err := root.ExecuteC()
