@@ -24,12 +24,13 @@ var arrows = map[string][]string{
 	"firewall/iptables":     {"firewall"},
 	"firewall/nftables":     {"firewall", "firewall/iptables"},
 	"firewall/firewalltest": {"firewall"},
-	"cmd/ftpgate-demo":      {"deploy/lab", "deploy/lab/dialogue", "deploy/lab/peers"},
+	"cmd/ftpgate-demo":      {"deploy/lab", "deploy/lab/dialogue", "deploy/lab/peers", "deploy/lab/traffic"},
 	"cmd/ftpgate-bench":     {"deploy/lab", "deploy/lab/peers"},
 	"deploy/lab":            {},
 	"deploy/lab/browser":    {},
 	"deploy/lab/peers":      {"deploy/lab", "deploy/lab/dialogue"},
 	"deploy/lab/dialogue":   {},
+	"deploy/lab/traffic":    {"deploy/lab", "deploy/lab/dialogue", "deploy/lab/peers"},
 }
 
 func TestArrows(t *testing.T) {

@@ -20,6 +20,21 @@ const (
 	firstLateLook, secondLateLook = 5 * time.Second, 50 * time.Second
 )
 
+// eventTime bounds the wait for the event of a connection whose packet was seen at
+// its gate: conntrack's are read some milliseconds later. Only what has not come
+// then was dropped.
+const eventTime = 250 * time.Millisecond
+
+// comes waits for a connection that may have come a moment ago.
+func (ch *channel) comes() bool {
+	select {
+	case <-ch.flow.Began():
+		return true
+	case <-time.After(eventTime):
+		return false
+	}
+}
+
 // kinds are what the transfer verbs are for.
 var kinds = map[string]Kind{
 	"RETR": Download, "STOR": Upload, "STOU": Upload, "APPE": Upload,
@@ -115,7 +130,16 @@ func (s *session) giveUp(ch *channel) {
 		f.blocked = w.Unforwarded(f.hole)
 	}
 	f.helper = s.helper()
-	s.recordTransfer(s.unused(ch, explain(f)))
+	t := s.unused(ch, explain(f))
+	if t.Cause != CauseDropped {
+		s.recordTransfer(t)
+		return
+	}
+	go func() { // s.mu is held, nobody may wait here
+		if !ch.comes() {
+			s.recordTransfer(t)
+		}
+	}()
 }
 
 // unused is the account of a negotiation without a transfer.
@@ -193,7 +217,12 @@ func (s *session) explainReply(x exchange, r *ftp.Reply) Diagnosis {
 		f.seen, f.counted = w.Seen(f.hole)
 		f.blocked = w.Unforwarded(f.hole)
 	}
-	return explain(f)
+	d := explain(f)
+	if d.Cause == CauseDropped && x.data.comes() {
+		f.came = true
+		return explain(f)
+	}
+	return d
 }
 
 // factsOf are those of the dialogue.

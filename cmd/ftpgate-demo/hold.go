@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/ftpgate/ftpgate/deploy/lab"
 	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
 	"github.com/ftpgate/ftpgate/deploy/lab/peers"
+	"github.com/ftpgate/ftpgate/deploy/lab/traffic"
 )
 
 const (
@@ -25,7 +27,13 @@ const (
 
 // hold stays up, and busy, until ctx ends.
 func (s *stage) hold(ctx context.Context) {
-	s.lookAround()
+	url, err := s.showDashboard(ctx)
+	if err != nil {
+		s.out.line("%v", err)
+	}
+	s.lookAround(url)
+	ended := s.liven(ctx)
+	defer ended()
 	for n := 1; ; n++ {
 		for _, w := range ways {
 			for _, mode := range w.modes() {
@@ -44,6 +52,22 @@ func (s *stage) hold(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// liven lets people use the gateway until ctx ends; ended waits for them to go.
+func (s *stage) liven(ctx context.Context) (ended func()) {
+	p := traffic.Places{Lab: s.lab, Outside: netip.MustParseAddrPort("203.0.113.20:21"), Public: netip.MustParseAddrPort("203.0.113.1:21"),
+		OutsideRoot: s.roots[lab.Outside], ServerRoot: s.roots[lab.Server]}
+	if err := p.Prepare(); err != nil {
+		s.out.line("%v", err)
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.Run(ctx)
+	}()
+	return func() { <-done }
 }
 
 // slowly makes one transfer that can be watched.
@@ -88,19 +112,23 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // lookAround tells what there is to see, as commands to copy.
-func (s *stage) lookAround() {
+func (s *stage) lookAround(url string) {
 	p := s.out
 	in := func(host string) string { return "ip netns exec " + s.lab.Host(host).Namespace }
-	url := func(address string) string {
+	at := func(address string) string {
 		return fmt.Sprintf("ftp://%s:%s@%s/", peers.User, peers.Password, address)
 	}
 	command := func(format string, args ...any) { p.line("  %s", p.paint(blue, fmt.Sprintf(format, args...))) }
 
-	p.heading("It stays up until Ctrl-C, and makes a transfer now and then. In another terminal, as root:")
+	p.heading("It stays up until Ctrl-C, and people use it. In another terminal, as root:")
+	p.line("\n  The dashboard, for a browser on this machine, and the same on a terminal:")
+	command("%s", url)
+	command("%s %s status --watch", in(lab.Router), s.ftpgate)
+	command("%s %s status transfers --failed", in(lab.Router), s.ftpgate)
 	p.line("\n  A LAN client, active and passive; a client on the Internet, dialling the router%s:", unless("curl"))
-	command("%s curl -v --ftp-port - %s", in(lab.Client), url("203.0.113.20"))
-	command("%s curl -v %s", in(lab.Client), url("203.0.113.20"))
-	command("%s curl -v -T /etc/services %s", in(lab.Outside), url("203.0.113.1"))
+	command("%s curl -v --ftp-port - %s", in(lab.Client), at("203.0.113.20"))
+	command("%s curl -v %s", in(lab.Client), at("203.0.113.20"))
+	command("%s curl -v -T /etc/services %s", in(lab.Outside), at("203.0.113.1"))
 	p.line("\n  The pinholes while they live, and everything else that ftpgate has put in place:")
 	command("watch -n 0.3 \"%s %s | grep session\"", in(lab.Router), s.listing(false))
 	command("%s %s", in(lab.Router), s.listing(false))

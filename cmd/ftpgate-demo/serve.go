@@ -24,8 +24,9 @@ func serve(directory string) int {
 	defer stop()
 	everywhere := netip.AddrPortFrom(netip.IPv6Unspecified(), controlPort)
 	err := peers.ServeEmbedded(ctx, everywhere, peers.EmbeddedOptions{
-		Root:  directory,
-		Ready: func() { fmt.Println(serving) },
+		Root:    directory,
+		AnyUser: true,
+		Ready:   func() { fmt.Println(serving) },
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

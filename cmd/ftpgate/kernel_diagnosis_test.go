@@ -196,6 +196,36 @@ func TestDiagnosisOfThePool(t *testing.T) {
 	r.stop()
 }
 
+// TestDiagnosisIsNotHasty: a refusal that comes right behind the data connection,
+// before conntrack's event of it has been read, is no packet that was dropped.
+func TestDiagnosisIsNotHasty(t *testing.T) {
+	const times = 60
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Vsftpd(), lab.Outside, peers.ServerOptions{Passive: passiveRange})
+	r.start(plain)
+	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	for range times {
+		agreed, err := c.Open(dialogue.EPSV)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := agreed.Connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Want(550, "RETR missing")
+		data.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the accounts", func() bool { return len(r.causes("server_refused")) == times })
+	if hasty := r.causes("dropped"); len(hasty) > 0 {
+		t.Errorf("%d times: %s", len(hasty), hasty[0].Why)
+	}
+	r.stop()
+}
+
 // causes are the records of one cause.
 func (r *router) causes(cause string) (some []record) {
 	for _, rec := range r.records() {

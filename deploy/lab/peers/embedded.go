@@ -27,6 +27,7 @@ type EmbeddedOptions struct {
 	Passive     PortRange
 	Announce    netip.Addr   // as in ServerOptions
 	AnyDataPort bool         // as in ServerOptions; otherwise it is port 20, whatever the control port
+	AnyUser     bool         // whoever knows the password may come in, whatever he is called
 	Log         *slog.Logger // of the library; nil: silence
 	Ready       func()       // called when it listens; nil: nobody
 }
@@ -96,9 +97,9 @@ func (e *embedded) ClientConnected(ftpserver.ClientContext) (string, error) { re
 // ClientDisconnected has nothing to do.
 func (e *embedded) ClientDisconnected(ftpserver.ClientContext) {}
 
-// AuthUser admits User with Password.
+// AuthUser admits User with Password; others as the options say.
 func (e *embedded) AuthUser(_ ftpserver.ClientContext, user, password string) (ftpserver.ClientDriver, error) {
-	if user != User || password != Password {
+	if user != User && !e.options.AnyUser || password != Password {
 		return nil, errors.New("wrong user or password")
 	}
 	return afero.NewBasePathFs(afero.NewOsFs(), e.options.Root), nil
