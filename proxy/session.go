@@ -74,6 +74,7 @@ type session struct {
 	refusals   int
 	failures   int // of the login
 	tally      tally
+	collecting bool // a look at the tally is due
 	over       *ending
 }
 
@@ -251,13 +252,33 @@ func (s *session) dropChannel() {
 }
 
 // collect settles what conntrack has told meanwhile of transfers whose last
-// reply came by this leg.
+// reply came by this leg, which rests from now on.
 func (s *session) collect(leg *ftp.Conn) {
 	if leg == s.server {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.tally.collect()
+		s.collectAtRest(firstCollect)
 	}
+}
+
+// firstCollect and lastCollect bound the time between two looks, each twice the
+// one before, at data connections that outlast the last reply, in a session in
+// which nobody says anything more.
+const firstCollect, lastCollect = 200 * time.Millisecond, 30 * time.Second
+
+// collectAtRest needs s.mu.
+func (s *session) collectAtRest(pause time.Duration) {
+	s.tally.collect()
+	if s.tally.settled() || s.collecting {
+		return
+	}
+	s.collecting = true
+	time.AfterFunc(pause, func() {
+		s.locked(func() {
+			s.collecting = false
+			s.collectAtRest(min(2*pause, lastCollect))
+		})
+	})
 }
 
 // revoke ends every pinhole of the session. Data connections that run go on.

@@ -97,6 +97,9 @@ func (t *tally) collect() {
 	t.running = running
 }
 
+// settled reports whether every account is closed.
+func (t *tally) settled() bool { return len(t.running) == 0 && len(t.late) == 0 }
+
 // payload is what has been carried by now, running connections included.
 func (t *tally) payload() uint64 {
 	sum := t.bytes
