@@ -47,6 +47,12 @@ func (t *tally) watch(ch *channel, account *Transfer) {
 	case ch.used(): // conntrack may have told just now
 		ch.close()
 		ch.flow.Closing()
+		if account != nil && account.Result != Done {
+			// What failed is told at once: a server may leave its data connection open.
+			bytes, _ := ch.flow.Payload()
+			t.settleAccount(account, bytes)
+			account = nil
+		}
 		t.running = append(t.running, carried{ch.flow, account})
 		t.collect()
 	case account != nil && account.Result == Done:

@@ -28,6 +28,9 @@ const patience = 15 * time.Second
 var gatewayBinary string
 
 func TestMain(m *testing.M) {
+	if root := os.Getenv(serveDirectory); root != "" {
+		serveOnly(root)
+	}
 	dir, err := os.MkdirTemp("", "ftpgate-test-")
 	if err == nil {
 		gatewayBinary = filepath.Join(dir, "ftpgate")
