@@ -53,6 +53,7 @@ type Transfer struct {
 	Path      string // its argument as sent; any bytes
 	Kind      Kind
 	Mode      Mode
+	Image     bool   // its bytes were sent as they are: TYPE I or L 8; false: TYPE A or E
 	Bytes     uint64 // carried, about (see nat.Traffic); at a failure too
 	Result    Result
 	Reply     string // the last one to the client, "226 Transfer complete."; "" where none came

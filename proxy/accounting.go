@@ -72,6 +72,7 @@ func (s *session) closeAccount(t *Transfer, good bool, reply string, why Diagnos
 		return
 	}
 	t.Duration, t.Reply, t.Diagnosis = time.Since(t.Began), reply, why
+	t.Image = s.image // replies come in order: this is the type that the transfer had
 	t.Result = Failed
 	if good {
 		t.Result = Done

@@ -226,9 +226,9 @@ func (s *session) quit(cmd ftp.Command) error {
 	return s.forward(exchange{verb: lookup("QUIT")}, cmd.Bytes())
 }
 
-// mode is MODE (RFC 959 §3.4).
-func (s *session) mode(cmd ftp.Command) error {
-	return s.forward(exchange{verb: lookup("MODE"), arg: strings.ToUpper(strings.TrimSpace(string(cmd.Arg)))}, cmd.Bytes())
+// set is MODE and TYPE: what they set is known from the reply.
+func (s *session) set(cmd ftp.Command) error {
+	return s.forward(exchange{verb: lookup(cmd.Verb), arg: strings.ToUpper(strings.TrimSpace(string(cmd.Arg)))}, cmd.Bytes())
 }
 
 // negotiable is what PORT, EPRT, PASV and EPSV have in common: a login, no

@@ -47,7 +47,7 @@ import (
 //	finished     the data connection ends
 //	killed       the gateway has cut it;  "killed -": it has not
 //	accounts N   so many accounts of transfers are kept
-//	account TEXT the newest one, as "RESULT VERB PATH of USER, MODE: N bytes CAUSE"
+//	account TEXT the newest one, as "RESULT VERB PATH of USER, MODE: N bytes CAUSE image"
 //	session TEXT what is told of the only session, see play.session
 //	firewall fails | works       what the kernel answers from now on
 //	wait 61s     time passes

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ftpgate/ftpgate/proxy/ftp"
@@ -48,7 +49,17 @@ func (s *session) reinitialized(_ exchange, r *ftp.Reply) ([]byte, error) {
 		defer s.mu.Unlock()
 		s.dropChannel()
 		s.logout()
-		s.user, s.onlyEPSV, s.blocks = "", false, false
+		s.user, s.onlyEPSV, s.blocks, s.image = "", false, false, false
+	}
+	return r.Bytes(), nil
+}
+
+// typeReply follows TYPE (RFC 959 §3.1.1; A is the default).
+func (s *session) typeReply(x exchange, r *ftp.Reply) ([]byte, error) {
+	if r.Code/100 == 2 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.image = strings.HasPrefix(x.arg, "I") || strings.HasPrefix(x.arg, "L")
 	}
 	return r.Bytes(), nil
 }

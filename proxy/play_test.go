@@ -206,6 +206,9 @@ func (p *play) account(want string) {
 	}
 	t := all[0]
 	got := strings.TrimSpace(fmt.Sprintf("%s %s %s of %s, %s: %d bytes %s", t.Result, t.Verb, t.Path, t.User, t.Mode, t.Bytes, t.Cause))
+	if t.Image {
+		got += " image"
+	}
 	if got != want {
 		p.failf("got %q", got)
 	}

@@ -65,6 +65,7 @@ type session struct {
 	loginSince time.Time // since when a login is due
 	onlyEPSV   bool      // EPSV ALL was accepted (RFC 2428 §3)
 	blocks     bool      // MODE B or C: one data connection may carry several files
+	image      bool      // TYPE I or L 8
 	secured    bool      // 234: the rest is TLS and passes blind
 	negotiated bool      // 235: secured by an exchange of RFC 2228 other than TLS, which goes on in lines
 	retiring   bool      // the gateway stops: end at the next reply boundary

@@ -49,7 +49,8 @@ func init() {
 
 		{name: "ABOR", answer: (*session).aborted},
 		{name: "STAT"},
-		{name: "MODE", command: (*session).mode, answer: (*session).modeReply, settles: true},
+		{name: "TYPE", command: (*session).set, answer: (*session).typeReply},
+		{name: "MODE", command: (*session).set, answer: (*session).modeReply, settles: true},
 		{name: "FEAT", answer: (*session).features},
 
 		{name: "AUTH", command: (*session).auth, answer: (*session).authReply, tls: true},
