@@ -15,6 +15,7 @@ import (
 	"github.com/ftpgate/ftpgate/firewall"
 	"github.com/ftpgate/ftpgate/nat"
 	"github.com/ftpgate/ftpgate/proxy"
+	"github.com/ftpgate/ftpgate/proxy/audit"
 	"github.com/ftpgate/ftpgate/proxy/status"
 )
 
@@ -34,6 +35,7 @@ const (
 // gateway is everything that one daemon holds, in the order of its start.
 type gateway struct {
 	log       *zap.Logger
+	audit     *audit.Log
 	config    *configs.Config
 	ipv6      bool
 	flows     *nat.Flows
@@ -62,7 +64,7 @@ type step struct {
 // (errStopped), everything that was done is undone before it returns.
 func start(ctx context.Context, c *configs.Config, log *zap.Logger) (*gateway, error) {
 	g := &gateway{log: log, config: c, ipv6: nat.HasIPv6()}
-	for _, part := range []func(context.Context) error{g.claim, g.report, g.observe, g.listen, g.route, g.filter, g.serve} {
+	for _, part := range []func(context.Context) error{g.claim, g.report, g.openAudit, g.observe, g.listen, g.route, g.filter, g.serve} {
 		err := part(ctx)
 		if err == nil && ctx.Err() == nil {
 			continue
@@ -105,6 +107,20 @@ func (g *gateway) claim(context.Context) error {
 	}
 	g.later("releasing the instance", held.Close)
 	return nil
+}
+
+// openAudit opens the audit files. They are closed when the sessions have ended.
+func (g *gateway) openAudit(context.Context) error {
+	var err error
+	if g.audit, err = audit.Open(g.log, auditFiles(g.config)); err != nil {
+		return err
+	}
+	g.later("closing the audit files", g.audit.Close)
+	return nil
+}
+
+func auditFiles(c *configs.Config) audit.Files {
+	return audit.Files{Transfers: c.Audit.Transfers, Xferlog: c.Audit.Xferlog}
 }
 
 // observe subscribes to conntrack before anything can be opened.
@@ -193,7 +209,7 @@ func (g *gateway) filter(context.Context) error {
 // serve lets sessions begin.
 func (g *gateway) serve(context.Context) error {
 	g.server = &proxy.Server{Pinholes: g.pinholes, Expect: proxy.Expect(g.flows), Clear: g.flows.Clear, Log: g.log,
-		Witness: witness{g.pinholes, g.flows, g.routes, g.refused}}
+		Witness: witness{g.pinholes, g.flows, g.routes, g.refused}, Done: g.audit.Record}
 	g.settings = g.settingsOf(g.config)
 	g.server.Apply(g.settings)
 	g.hear(g.listeners)

@@ -24,7 +24,8 @@ func runCommand() *cobra.Command {
 		Long: `Runs the gateway until SIGTERM or SIGINT, then removes every trace of it from the
 host. Data connections that run go on in the kernel. SIGHUP reads the
 configuration again: running sessions keep their rule, and a bad file leaves
-the old configuration in force.`,
+the old configuration in force. It also opens the audit files again, for those
+who have renamed them.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), path) },
 	}
@@ -91,8 +92,10 @@ func run(ctx context.Context, path string) error {
 	}
 }
 
-// reread is SIGHUP.
+// reread is SIGHUP. The audit files are opened again whatever the configuration
+// is worth: who has renamed them waits for that.
 func reread(ctx context.Context, g *gateway, path string, level zap.AtomicLevel) {
+	defer func() { g.audit.Reopen(auditFiles(g.config)) }()
 	config, warnings, err := configs.Load(path)
 	if err == nil {
 		warn(g.log, warnings)

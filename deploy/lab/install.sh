@@ -2,9 +2,10 @@
 # Installs what the virtual router needs, on Debian 12 or a later one, as root.
 #
 #   install.sh demo   what `make demo` needs
-#   install.sh test   what `make test` needs: FTP clients, a browser, and four FTP servers. The servers exclude each
-#                     other as packages, so they are unpacked beside each other, below $FTPGATE_LAB_CACHE (default
-#                     /var/cache/ftpgate-lab), and none of them is installed, configured or started.
+#   install.sh test   what `make test` needs: FTP clients, a browser, four FTP servers, logwatch as a reader of xferlog.
+#                     The servers exclude each other as packages, so they are unpacked beside each other, below
+#                     $FTPGATE_LAB_CACHE (default /var/cache/ftpgate-lab), and none of them is installed, configured
+#                     or started; likewise logwatch, which would bring a mail server.
 #   install.sh bench  what `make bench` needs: ProFTPD with its proxy module, unpacked likewise
 #
 # It prints nothing when all is there, and may be run again at any time.
@@ -66,7 +67,7 @@ libraries() {
 	dpkg-deb -f "$1" Depends | tr ',' '\n' | sed 's/[ ]*\([^ |(:]*\).*/\1/' | grep -E '^(lib|zlib)' || true
 }
 
-# unpack fetches a server's package and unpacks it below the cache, with the libraries it needs installed.
+# unpack fetches a package and unpacks it below the cache, with the libraries it needs installed.
 unpack() {
 	if [ -e "$cache/$1/.complete" ]; then
 		return
@@ -92,14 +93,14 @@ unpack() {
 }
 
 packages=$demo
-servers=
+unpacked=
 case ${1:-} in
 demo) ;;
 test)
 	packages=$test
-	servers='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib'
+	unpacked='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib logwatch'
 	;;
-bench) servers='proftpd-core proftpd-mod-crypto proftpd-mod-proxy' ;;
+bench) unpacked='proftpd-core proftpd-mod-crypto proftpd-mod-proxy' ;;
 *) fail 'usage: install.sh demo|test|bench' ;;
 esac
 
@@ -112,7 +113,7 @@ flock 9
 
 # shellcheck disable=SC2086
 install_packages $packages
-for server in $servers; do
+for package in $unpacked; do
 	mkdir -p "$cache"
-	unpack "$server"
+	unpack "$package"
 done
