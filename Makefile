@@ -11,6 +11,8 @@ export PATH := $(PATH):/usr/local/go/bin
 export GOFLAGS := -buildvcs=false
 
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
+# The date of man pages: of the commit, so that everybody makes the same ones.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 # What is tested, and how many packages at the same time: two do not disturb each other, each has its own namespaces.
 PACKAGES    ?= ./...
 PARALLEL    ?= 2
@@ -36,6 +38,10 @@ build: ## bin/ftpgate, bin/ftpgate-demo and bin/ftpgate-bench, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ftpgate ./cmd/ftpgate
 	CGO_ENABLED=0 go build -trimpath -o bin/ftpgate-demo ./cmd/ftpgate-demo
 	CGO_ENABLED=0 go build -trimpath -o bin/ftpgate-bench ./cmd/ftpgate-bench
+
+.PHONY: docs
+docs: ## bin/man and bin/completions, made of the commands and of configs/ftpgate.yaml
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) go run -tags docs -ldflags '-X main.version=$(VERSION)' ./cmd/ftpgate docs bin
 
 .PHONY: test
 test: lint ## all tests, those on the real kernel as well; a skipped one is a failure
@@ -69,6 +75,7 @@ lint: ## gofmt and go vet
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not as gofmt has it: $$unformatted"; exit 1; }
 	go vet ./...
 	go vet -tags kernel ./...
+	go vet -tags docs ./cmd/ftpgate
 
 .PHONY: fmt
 fmt: ## let gofmt rewrite the sources

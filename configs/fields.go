@@ -99,20 +99,3 @@ func nearestKey(key string, fields []field) string {
 	}
 	return ""
 }
-
-// allKeys lists the keys of the schema as paths: rules[].data.modes.
-func allKeys(prefix string, fields []field) []string {
-	var keys []string
-	for _, f := range fields {
-		path := prefix + f.key
-		switch {
-		case f.parts != nil:
-			keys = append(keys, allKeys(path+".", f.parts)...)
-		case f.elements != nil:
-			keys = append(keys, allKeys(path+"[].", f.elements()[0])...)
-		default:
-			keys = append(keys, path)
-		}
-	}
-	return keys
-}

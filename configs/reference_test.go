@@ -164,83 +164,40 @@ func TestKeyTable(t *testing.T) {
 // keyTable is the Markdown table of every key with its default and what the reference says of it.
 func keyTable(t *testing.T) string {
 	t.Helper()
-	config := Defaults()
-	inbound, outbound := config, config
-	inbound.Rules = []Rule{DefaultRule(Inbound)}
-	outbound.Rules = []Rule{DefaultRule(Outbound)}
-	in, out := defaultsOf("", inbound.fields()), defaultsOf("", outbound.fields())
-	meanings := meaningsIn(string(Reference()))
 	escape := strings.NewReplacer("|", `\|`, "*", `\*`, "<", `\<`) // what Markdown would obey
 	var b strings.Builder
 	b.WriteString("| key | default | meaning |\n|---|---|---|\n")
-	for _, key := range allKeys("", config.fields()) {
-		if meanings[key] == "" {
-			t.Errorf("the reference does not explain %s", key)
+	for _, key := range Keys() {
+		if key.Meaning == "" {
+			t.Errorf("the reference does not explain %s", key.Path)
 		}
-		shown := in[key]
-		if out[key] != shown {
-			shown = in[key] + " inbound, " + out[key] + " outbound"
+		shown := "`" + key.Inbound + "`"
+		switch {
+		case key.Must:
+			shown = "(to be stated)"
+		case key.Inbound == "" && key.Outbound == "":
+			shown = "(none)"
+		case key.Inbound != key.Outbound:
+			shown += " inbound, `" + key.Outbound + "` outbound"
 		}
-		b.WriteString("| `" + key + "` | " + shown + " | " + escape.Replace(meanings[key]) + " |\n")
+		b.WriteString("| `" + key.Path + "` | " + shown + " | " + escape.Replace(key.Meaning) + " |\n")
 	}
 	return b.String()
 }
 
-// defaultsOf shows what the fields print, by path.
-func defaultsOf(prefix string, fields []field) map[string]string {
-	shown := make(map[string]string)
+// allKeys lists the keys of the schema as paths: rules[].data.modes.
+func allKeys(prefix string, fields []field) []string {
+	var keys []string
 	for _, f := range fields {
-		var below map[string]string
-		switch path := prefix + f.key; {
+		path := prefix + f.key
+		switch {
 		case f.parts != nil:
-			below = defaultsOf(path+".", f.parts)
+			keys = append(keys, allKeys(path+".", f.parts)...)
 		case f.elements != nil:
-			below = defaultsOf(path+"[].", f.elements()[0])
-		case f.must != "":
-			shown[path] = "(to be stated)"
-		case f.print() == "":
-			shown[path] = "(none)"
+			keys = append(keys, allKeys(path+"[].", f.elements()[0])...)
 		default:
-			shown[path] = "`" + f.print() + "`"
-		}
-		for path, text := range below {
-			shown[path] = text
+			keys = append(keys, path)
 		}
 	}
-	return shown
-}
-
-// meaningsIn gives the comment above each key of the reference, by path; of a key that it states twice the first.
-func meaningsIn(text string) map[string]string {
-	meanings := make(map[string]string)
-	var path []string    // keys above the current line
-	var indents []int    // their indentation
-	var comment []string // lines of the comment above the current line
-	for line := range strings.Lines(text) {
-		bare := strings.TrimLeft(line, " ")
-		indent := len(line) - len(bare)
-		if rest, ok := strings.CutPrefix(bare, "- "); ok {
-			bare, indent = rest, indent+2
-		}
-		bare = strings.TrimSpace(bare)
-		if words, ok := strings.CutPrefix(bare, "#"); ok {
-			comment = append(comment, strings.TrimSpace(words))
-			continue
-		}
-		key, _, ok := strings.Cut(bare, ":")
-		if !ok {
-			comment = nil
-			continue
-		}
-		for len(indents) > 0 && indents[len(indents)-1] >= indent {
-			path, indents = path[:len(path)-1], indents[:len(indents)-1]
-		}
-		path, indents = append(path, key), append(indents, indent)
-		at := strings.Replace(strings.Join(path, "."), "rules.", "rules[].", 1)
-		if meanings[at] == "" {
-			meanings[at] = strings.Join(comment, " ")
-		}
-		comment = nil
-	}
-	return meanings
+	return keys
 }

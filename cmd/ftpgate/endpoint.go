@@ -12,6 +12,7 @@ import (
 	"github.com/ftpgate/ftpgate/firewall"
 	"github.com/ftpgate/ftpgate/nat"
 	"github.com/ftpgate/ftpgate/proxy"
+	"github.com/ftpgate/ftpgate/proxy/audit"
 	"github.com/ftpgate/ftpgate/proxy/status"
 )
 
@@ -37,6 +38,7 @@ type parts struct {
 	config   *configs.Config
 	ipv6     bool
 	choice   choice
+	audit    *audit.Log
 	flows    *nat.Flows
 	pinholes *firewall.Manager
 	ports    *nat.Ports
@@ -48,7 +50,7 @@ type parts struct {
 // publish shows the endpoint what there is now.
 func (g *gateway) publish(phase string) {
 	g.outlook.parts.Store(&parts{
-		config: g.config, ipv6: g.ipv6, choice: g.chosen, flows: g.flows, pinholes: g.pinholes, ports: g.ports, server: g.server,
+		config: g.config, ipv6: g.ipv6, choice: g.chosen, audit: g.audit, flows: g.flows, pinholes: g.pinholes, ports: g.ports, server: g.server,
 		serving: phase == "", phase: phase,
 	})
 }
@@ -114,6 +116,9 @@ func (o *outlook) Gateway() status.Gateway {
 	}
 	if p.choice.warning != "" {
 		v.Warnings = append(v.Warnings, p.choice.warning)
+	}
+	if p.audit != nil {
+		v.Audit = status.Audit(p.audit.Stats())
 	}
 	v.NotReady = p.notReady(routed, o.FirewallStats())
 	v.Ready = v.NotReady == ""

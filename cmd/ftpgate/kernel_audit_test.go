@@ -140,7 +140,7 @@ func TestAudit(t *testing.T) {
 		case got.Rule != want.Rule, got.Kind != want.Kind, got.Mode != want.Mode, got.Result != want.Result, got.Cause != want.Cause,
 			!strings.HasPrefix(got.Reply, want.Reply), got.User != peers.User, got.Direction != direction, got.Server != server,
 			!strings.HasPrefix(got.Client, client), got.Time == "", got.Duration < 0,
-			got.Kind != "listing" && !about(got.Bytes, want.Bytes), want.Bytes > 0 && got.Bytes == 0:
+			got.Kind != "listing" && !r.about(t, got.Bytes, want.Bytes, 0), want.Bytes > 0 && got.Bytes == 0:
 			t.Errorf("\ngot  %+v\nwant %+v", got, want)
 		}
 	}
@@ -165,7 +165,7 @@ func (a *audited) readXferlog(t *testing.T, size uint64, lines ...string) {
 		if len(found) == 2 {
 			fmt.Sscan(string(found[1]), &got)
 		}
-		if found == nil || len(found) == 2 && !about(got, size) {
+		if found == nil || len(found) == 2 && !a.about(t, got, size, 0) {
 			t.Errorf("no line is %s, with %d bytes, in\n%s", line, size, text)
 		}
 	}
@@ -276,6 +276,9 @@ func TestAuditFullDisk(t *testing.T) {
 		info, err := os.Stat(r.transfers)
 		return err == nil && info.Size() > int64(os.Getpagesize())-500
 	})
+	if got := r.run("curl", "-sSf", "http://127.0.0.1:9121/api/v1/status"); !regexp.MustCompile(`"audit":\{"written":\d+,"lost":[1-9]\d*,"error":"audit.transfers: write [^"]*: no space left on device`).MatchString(got) {
+		t.Errorf("the status endpoint says %s", got)
+	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

@@ -27,10 +27,18 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// extra are the commands of a build with tags: see docs.go.
+var extra []*cobra.Command
+
 func main() {
 	root := &cobra.Command{
-		Use:           "ftpgate",
-		Short:         "FTP-aware gateway: transparent control proxy, pinholes for data connections",
+		Use:   "ftpgate",
+		Short: "FTP-aware gateway: transparent control proxy, pinholes for data connections",
+		Long: `ftpgate makes FTP work through the NAT and the default-deny firewall of a Linux
+router, in both directions, without a single data port that is open for good.
+It takes control connections over transparently, reads which data connection
+client and server are about to make, and opens the packet filter for that one
+connection alone. Clients and servers change nothing.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -39,7 +47,9 @@ func main() {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), completionCommand(), versionCommand())
+	root.AddCommand(extra...)
+	completeFlags(root)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.Version = versionText()
 	cmd, err := root.ExecuteC()

@@ -2,10 +2,11 @@
 # Installs what the virtual router needs, on Debian 12 or a later one, as root.
 #
 #   install.sh demo   what `make demo` needs
-#   install.sh test   what `make test` needs: FTP clients, a browser, four FTP servers, logwatch as a reader of xferlog.
-#                     The servers exclude each other as packages, so they are unpacked beside each other, below
-#                     $FTPGATE_LAB_CACHE (default /var/cache/ftpgate-lab), and none of them is installed, configured
-#                     or started; likewise logwatch, which would bring a mail server.
+#   install.sh test   what `make test` needs: FTP clients, a browser, four FTP servers, logwatch as a reader of xferlog,
+#                     mandoc as one of man pages. The servers exclude each other as packages, so they are unpacked beside
+#                     each other, below $FTPGATE_LAB_CACHE (default /var/cache/ftpgate-lab), and none of them is
+#                     installed, configured or started; likewise what would bring a mail server (logwatch) or other
+#                     commands of the same names (mandoc).
 #   install.sh bench  what `make bench` needs: ProFTPD with its proxy module, unpacked likewise
 #
 # It prints nothing when all is there, and may be run again at any time.
@@ -98,7 +99,7 @@ case ${1:-} in
 demo) ;;
 test)
 	packages=$test
-	unpacked='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib logwatch'
+	unpacked='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib logwatch mandoc'
 	;;
 bench) unpacked='proftpd-core proftpd-mod-crypto proftpd-mod-proxy' ;;
 *) fail 'usage: install.sh demo|test|bench' ;;

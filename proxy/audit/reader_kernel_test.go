@@ -10,11 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ftpgate/ftpgate/deploy/lab/peers"
 	"github.com/ftpgate/ftpgate/proxy"
 )
 
 // TestReader: logwatch reads what stands in xferlog, without a word of what it
-// could not match. deploy/lab/install.sh fetches it.
+// could not match.
 func TestReader(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "xferlog")
 	l, _ := opened(t, Files{Xferlog: file})
@@ -54,11 +55,10 @@ func TestReader(t *testing.T) {
 // logwatch is what it makes of an xferlog.
 func logwatch(t *testing.T, xferlog string) string {
 	t.Helper()
-	cache := os.Getenv("FTPGATE_LAB_CACHE")
-	if cache == "" {
-		cache = "/var/cache/ftpgate-lab"
+	scripts, err := peers.CachePath("logwatch/usr/share/logwatch/scripts")
+	if err != nil {
+		t.Fatal(err)
 	}
-	scripts := filepath.Join(cache, "logwatch/usr/share/logwatch/scripts")
 	cmd := exec.Command("sh", "-c", `perl "$1"/logfiles/xferlog/removeheaders <"$2" | perl "$1"/services/ftpd-xferlog`, "sh", scripts, xferlog)
 	cmd.Env = append(os.Environ(), "LOGWATCH_DETAIL_LEVEL=20", "detail_transfer=1")
 	out, err := cmd.CombinedOutput()
