@@ -3,10 +3,10 @@
 #
 #   install.sh demo   what `make demo` needs
 #   install.sh test   what `make test` needs: FTP clients, a browser, four FTP servers, logwatch as a reader of xferlog,
-#                     mandoc as one of man pages. The servers exclude each other as packages, so they are unpacked beside
-#                     each other, below $FTPGATE_LAB_CACHE (default /var/cache/ftpgate-lab), and none of them is
-#                     installed, configured or started; likewise what would bring a mail server (logwatch) or other
-#                     commands of the same names (mandoc).
+#                     mandoc as one of man pages, promtool. The servers exclude each other as packages, so they are
+#                     unpacked beside each other, below $FTPGATE_LAB_CACHE (default /var/cache/ftpgate-lab), and none
+#                     of them is installed, configured or started; likewise what would bring a mail server (logwatch),
+#                     start one of its own (prometheus) or has commands of the same names (mandoc).
 #   install.sh bench  what `make bench` needs: ProFTPD with its proxy module, unpacked likewise
 #
 # It prints nothing when all is there, and may be run again at any time.
@@ -63,9 +63,9 @@ install_packages() {
 	quietly apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $wanted
 }
 
-# libraries prints the packages of shared libraries that a downloaded package depends on.
+# libraries prints the packages of shared libraries that a downloaded package depends on (those for browsers are none).
 libraries() {
-	dpkg-deb -f "$1" Depends | tr ',' '\n' | sed 's/[ ]*\([^ |(:]*\).*/\1/' | grep -E '^(lib|zlib)' || true
+	dpkg-deb -f "$1" Depends | tr ',' '\n' | sed 's/[ ]*\([^ |(:]*\).*/\1/' | grep -E '^(lib|zlib)' | grep -v '^libjs-' || true
 }
 
 # unpack fetches a package and unpacks it below the cache, with the libraries it needs installed.
@@ -99,7 +99,7 @@ case ${1:-} in
 demo) ;;
 test)
 	packages=$test
-	unpacked='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib logwatch mandoc'
+	unpacked='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib logwatch mandoc prometheus'
 	;;
 bench) unpacked='proftpd-core proftpd-mod-crypto proftpd-mod-proxy' ;;
 *) fail 'usage: install.sh demo|test|bench' ;;
