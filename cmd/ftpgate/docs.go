@@ -115,6 +115,10 @@ func commandPage(c *cobra.Command, all []*cobra.Command, date string) []byte {
 	}
 	p.section("OPTIONS")
 	c.Flags().VisitAll(func(f *pflag.Flag) { p.item(flagName(f), flagMeaning(f)) })
+	if c.Example != "" {
+		p.section("EXAMPLES")
+		p.verbatim(strings.ReplaceAll(strings.TrimPrefix(c.Example, "  "), "\n  ", "\n"))
+	}
 	p.section("EXIT STATUS")
 	p.item("0", "Good.")
 	p.item(strconv.Itoa(exitFailed), "It failed.")

@@ -27,7 +27,7 @@ func TestManPages(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, name := range []string{"ftpgate.1", "ftpgate-run.1", "ftpgate-check.1", "ftpgate-completion.1", "ftpgate-version.1", "ftpgate.yaml.5"} {
+	for _, name := range []string{"ftpgate.1", "ftpgate-run.1", "ftpgate-check.1", "ftpgate-status.1", "ftpgate-completion.1", "ftpgate-version.1", "ftpgate.yaml.5"} {
 		if _, err := os.Stat(filepath.Join(dir, "man", name)); err != nil {
 			t.Error(err)
 		}
