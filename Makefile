@@ -70,6 +70,11 @@ soak: ## watch ftpgate while 24 sessions fetch 20,000 files each
 	@$(MAKE) --no-print-directory build
 	@bin/ftpgate-bench soak $(SOAKFLAGS)
 
+.PHONY: screenshot
+screenshot: ## make the README's picture of the dashboard anew, by its test; takes six minutes
+	@deploy/lab/install.sh test
+	FTPGATE_TEST_SCREENSHOT=$(CURDIR)/proxy/status/page/dashboard.png go test -tags kernel -count 1 -run 'TestDashboard$$' ./cmd/ftpgate
+
 .PHONY: lint
 lint: ## gofmt and go vet
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not as gofmt has it: $$unformatted"; exit 1; }

@@ -5,16 +5,21 @@ package main
 import (
 	"context"
 	"fmt"
+	"image"
+	"image/png"
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ftpgate/ftpgate/deploy/lab"
 	"github.com/ftpgate/ftpgate/deploy/lab/browser"
 	"github.com/ftpgate/ftpgate/deploy/lab/peers"
 	"github.com/ftpgate/ftpgate/deploy/lab/traffic"
+	"github.com/ftpgate/ftpgate/proxy/status"
 )
 
 // serveDirectory makes the test an FTP server of the directory in this variable:
@@ -117,19 +122,45 @@ func TestDashboard(t *testing.T) {
 	shows("#notice", "ftpgate does not answer")
 }
 
-// picture waits until the plots have a past, and keeps what the page looks like.
+// picture waits until the plots have a past of five minutes, and keeps what the
+// page looks like then.
 func (r *router) picture(t *testing.T, page *browser.Page, path string) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	defer cancel()
-	for samples := 0; samples < 60; {
-		if err := page.Wait(ctx, "true"); err != nil {
-			t.Fatal(err)
-		}
-		if err := page.Eval("fetch('api/v1/history').then(r => r.json()).then(h => window.samples = h.samples.length), window.samples ?? 0", &samples); err != nil {
-			t.Fatal(err)
-		}
+	t.Helper()
+	for len(read[status.HistoryJSON](t, r, "/api/v1/history").Samples) < 60 {
+		time.Sleep(time.Second)
 	}
-	if err := page.Screenshot(path); err != nil {
-		t.Error(err)
+	whole := filepath.Join(t.TempDir(), "whole.png")
+	if err := page.Screenshot(whole); err != nil {
+		t.Fatal(err)
 	}
+	if err := top(whole, path, 1500); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// top keeps the upper part of a picture, in pixels.
+func top(from, to string, height int) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	whole, err := png.Decode(in)
+	if err != nil {
+		return err
+	}
+	part, ok := whole.(interface{ SubImage(image.Rectangle) image.Image })
+	if !ok {
+		return fmt.Errorf("%s cannot be cut", from)
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := encoder.Encode(out, part.SubImage(image.Rect(0, 0, whole.Bounds().Dx(), height))); err != nil {
+		return err
+	}
+	return out.Close()
 }

@@ -113,6 +113,7 @@ interfaces: {lan: [%s], wan: [wan0]}
 log: {level: %s}
 data_ports: %s
 listen_port: %d
+status: {listen: ""}
 firewall: {pinhole_timeout: %s}
 rules:
   - {name: out, direction: outbound}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -102,7 +103,18 @@ func (e *embedded) AuthUser(_ ftpserver.ClientContext, user, password string) (f
 	if user != User && !e.options.AnyUser || password != Password {
 		return nil, errors.New("wrong user or password")
 	}
-	return afero.NewBasePathFs(afero.NewOsFs(), e.options.Root), nil
+	return discreet{afero.NewBasePathFs(afero.NewOsFs(), e.options.Root)}, nil
+}
+
+// discreet tells clients of an error without the server's own name of the file.
+type discreet struct{ afero.Fs }
+
+func (d discreet) OpenFile(name string, flag int, mode fs.FileMode) (afero.File, error) {
+	file, err := d.Fs.OpenFile(name, flag, mode)
+	if inner := new(fs.PathError); errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return file, err
 }
 
 // GetTLSConfig refuses: the embedded server is a plain one.

@@ -223,14 +223,14 @@ func idle(ctx context.Context, c *dialogue.Client) error {
 // missing asks for what is not there.
 func missing(ctx context.Context, c *dialogue.Client) error {
 	_, err := c.Retrieve(dialogue.EPSV, "reports/november.csv", io.Discard)
-	rest(ctx, 10*time.Second)
+	rest(ctx, 40*time.Second)
 	return err
 }
 
 // foreign announces an address that only its own network knows.
 func foreign(ctx context.Context, c *dialogue.Client) error {
 	_, err := c.Cmd("PORT 10,0,0,5,200,10")
-	rest(ctx, 15*time.Second)
+	rest(ctx, 60*time.Second)
 	return err
 }
 
