@@ -85,7 +85,10 @@ func onceFigures() (all []figure) {
 	return append(all,
 		figure{"memory.login", "memory per session, just logged in (once)", "KiB", 1, nil},
 		figure{"memory.idle", fmt.Sprintf("memory per session, %v later (once)", settleTime), "KiB", 1,
-			[]must{below(ftpgateNFT, 12)}})
+			[]must{below(ftpgateNFT, 12)}},
+		figure{"endpoint.metrics", fmt.Sprintf("/metrics with %s (once)", counted(idleSessions, "idle session")), "ms", 1,
+			[]must{below(ftpgateNFT, 50)}},
+		figure{"endpoint.sessions", "/api/v1/sessions, a page of 1,000 of them (once)", "ms", 1, nil})
 }
 
 // counted writes a number with its noun.

@@ -64,6 +64,11 @@ func (c *contestant) fill(ctx context.Context, s *scores, sessions int, memory f
 		s.add(c.name, key, float64(bytes)/1024/float64(sessions))
 		s.note("%s: %s is %.1f MiB in all", c.name, key, float64(bytes)/(1<<20))
 	}
+	if c.name == ftpgateNFT || c.name == ftpgateIPT {
+		if err := c.measureEndpoint(ctx, s); err != nil {
+			return err
+		}
+	}
 	return clients.Stop()
 }
 

@@ -149,7 +149,9 @@ func top(from, to string, height int) error {
 	if err != nil {
 		return err
 	}
-	part, ok := whole.(interface{ SubImage(image.Rectangle) image.Image })
+	part, ok := whole.(interface {
+		SubImage(image.Rectangle) image.Image
+	})
 	if !ok {
 		return fmt.Errorf("%s cannot be cut", from)
 	}
