@@ -171,7 +171,7 @@ func (g *Server) Sessions(after uint64, limit int) []Session {
 func (g *Server) Carried() (bytes uint64, running int) {
 	g.mu.Lock()
 	bytes = g.carried
-	sessions := slices.Collect(maps.Values(g.sessions))
+	sessions := slices.AppendSeq(make([]*session, 0, len(g.sessions)), maps.Values(g.sessions))
 	g.mu.Unlock()
 	for _, s := range sessions {
 		s.locked(func() {

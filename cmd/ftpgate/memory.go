@@ -44,7 +44,7 @@ func (m *memory) tidy() {
 	allocated, free, objects, live := samples[0].Value.Uint64(), samples[1].Value.Uint64(), samples[2].Value.Uint64(), samples[3].Value.Uint64()
 	idle := allocated-m.allocated < quiet
 	m.allocated = allocated
-	if spare := free + objects - min(live, objects); idle && spare > max(worthwhile, objects/4) {
+	if spare := free + objects - min(live, objects); idle && spare > max(worthwhile, objects/8) {
 		debug.FreeOSMemory()
 	}
 }
