@@ -159,7 +159,7 @@ func concerned(group []met) string {
 		}
 	}
 	if len(names) > mostNamed {
-		return fmt.Sprintf("%s and %d other kinds of packets that FTP needs", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
+		return fmt.Sprintf("%s and %d more that FTP needs", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
 	}
 	return strings.Join(names, " and ")
 }

@@ -20,14 +20,13 @@ type nftTable struct {
 }
 
 type nftChain struct {
-	Family   string   `json:"family"`
-	Table    string   `json:"table"`
-	Name     string   `json:"name"`
-	Type     string   `json:"type"`
-	Hook     string   `json:"hook"`
-	Priority int      `json:"prio"`
-	Policy   string   `json:"policy"`
-	Device   anyNames `json:"dev"`
+	Family   string `json:"family"`
+	Table    string `json:"table"`
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Hook     string `json:"hook"`
+	Priority int    `json:"prio"`
+	Policy   string `json:"policy"`
 }
 
 type nftRule struct {
@@ -75,12 +74,18 @@ func (s *Ruleset) addNFT(document, listing []byte) error {
 		return fmt.Errorf("reading what nft shows: %w", err)
 	}
 	n := nftReader{table: &table{program: programNFT, chains: map[string]*chain{}}, sets: map[string]nftSet{}, texts: textsOf(listing)}
+	devices := devicesOf(listing)
 	var rules []nftRule
 	for _, o := range d.Objects {
 		for kind, raw := range o {
 			if err := n.object(kind, raw, &rules); err != nil {
 				return fmt.Errorf("reading what nft shows of a %s: %w", kind, err)
 			}
+		}
+	}
+	for name, device := range devices {
+		if c := n.chains[name]; c != nil {
+			c.device = device
 		}
 	}
 	for _, r := range rules {
@@ -106,9 +111,6 @@ func (n *nftReader) object(kind string, raw json.RawMessage, rules *[]nftRule) e
 			return err
 		}
 		own := &chain{table: n.table, name: c.Name, kind: c.Type, hook: c.Hook, priority: c.Priority, drops: c.Policy == "drop"}
-		if len(c.Device) == 1 {
-			own.device = c.Device[0]
-		}
 		n.chains[c.Name] = own
 		n.order = append(n.order, own)
 	case "rule":
@@ -149,6 +151,21 @@ func textsOf(listing []byte) map[int]string {
 		text.Reset()
 	}
 	return texts
+}
+
+// devicesOf finds the one device of each chain that has one; as JSON not every version of nft shows it.
+func devicesOf(listing []byte) map[string]string {
+	devices, name := map[string]string{}, ""
+	for line := range strings.Lines(string(listing)) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) > 1 && words[0] == "chain":
+			name = words[1]
+		case len(words) > 5 && words[0] == "type" && words[4] == "device":
+			devices[name] = strings.Trim(words[5], `"`)
+		}
+	}
+	return devices
 }
 
 // rules turns one rule of nft into one of ours, or a verdict map into one for each of its elements.
