@@ -38,13 +38,13 @@ var ills = []ill{
 	{name: "clients behind the wrong side", id: "client-route", severity: doctor.Warns, wrong: "ip route add 10.7.0.0/16 dev wan0",
 		config: fmt.Sprintf(usualRules, ", clients: [10.7.0.0/16]", "")},
 	{name: "strict rp_filter with two WANs", id: "rp-filter", severity: doctor.Fails,
-		wrong: "ip link add wan1 type bridge && ip link set wan1 up && ip address add 198.51.100.2/24 dev wan1 && " +
+		wrong: "ip link add wan1 type veth peer name other && ip link set wan1 up && ip link set other up && ip address add 198.51.100.2/24 dev wan1 && " +
 			"ip route add default dev wan1 && sysctl -w net.ipv4.conf.wan0.rp_filter=1",
 		config: strings.Replace(plain, "wan: [wan0]", "wan: [wan0, wan1]", 1)},
 	{name: "an ip rule before ours", id: "ip-rule", severity: doctor.Fails, proof: true,
 		wrong: "ip rule add priority 100 lookup 200 && ip route add 203.0.113.0/24 dev wan0 table 200"},
 	{name: "marks compared whole", id: "mark-compared-whole", severity: doctor.Warns,
-		wrong: "iptables-nft -t mangle -A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff && " +
+		wrong: "iptables-nft -t mangle -A PREROUTING -m connmark ! --mark 0 -j CONNMARK --restore-mark && " +
 			"ip rule add priority 1000 fwmark 1 lookup main"},
 	{name: "raw drops control", id: "drop-prerouting", severity: doctor.Fails, proof: true,
 		wrong: "iptables-nft -t raw -A PREROUTING -i lan0 -p tcp -m multiport --dports 20,21 -j DROP"},
@@ -65,11 +65,13 @@ var ills = []ill{
 		wrong: "iptables-nft -A OUTPUT -p tcp --syn -m limit --limit 1/hour -j REJECT"},
 	{name: "some addresses are refused", id: "drop-output", severity: doctor.Notes, cure: "iptables-nft -F OUTPUT",
 		wrong: "iptables-nft -A OUTPUT -d 198.18.0.0/15 -j DROP"},
-	{name: "iptables overwrites packet marks", id: "mark-overwritten", severity: doctor.Fails, proof: backend() == "nftables",
+	{name: "iptables overwrites packet marks", id: "mark-overwritten", severity: doctor.Fails, proof: true,
 		wrong: "iptables-nft -t mangle -A PREROUTING -i lan0 -j MARK --set-mark 1", config: plain + "firewall: {backend: nftables}\n"},
 	{name: "nft overwrites packet marks", id: "mark-overwritten", severity: doctor.Fails, proof: true,
 		wrong: "nft add table inet wans && nft add chain inet wans pre '{ type filter hook prerouting priority -140; }' && " +
 			"nft add rule inet wans pre iifname lan0 meta mark set 0x1"},
+	{name: "packet marks are restored", id: "mark-overwritten", severity: doctor.Fails, proof: true,
+		wrong: "iptables-nft -t mangle -A PREROUTING -j CONNMARK --restore-mark", config: plain + "firewall: {backend: nftables}\n"},
 	{name: "connection marks are overwritten", id: "mark-overwritten", severity: doctor.Fails, proof: true,
 		wrong: "iptables-nft -t mangle -A FORWARD -j CONNMARK --save-mark"},
 	{name: "not tracked", id: "untracked", severity: doctor.Fails, proof: true,
@@ -85,7 +87,7 @@ var ills = []ill{
 		config: plain + "firewall: {backend: iptables, iptables: nft}\n", wrong: "iptables-legacy -A FORWARD -p tcp -j DROP"},
 	{name: "nft drops beside backend iptables", id: "drop-forward", severity: doctor.Fails, proof: true,
 		config: plain + "firewall: {backend: iptables}\n",
-		wrong:  "nft add table inet guard && nft add chain inet guard fwd '{ type filter hook forward priority 0; policy drop; }'"},
+		wrong:  "nft add table inet guard && nft add chain inet guard through '{ type filter hook forward priority 0; policy drop; }'"},
 	{name: "bridge", id: "bridge-netfilter", severity: doctor.Fails, config: strings.Replace(plain, "lan0", "br0", 1), proof: true,
 		wrong: "ip address flush dev lan0 && ip link add br0 type bridge && ip link set lan0 master br0 && ip link set br0 up && " +
 			"ip address add 192.168.50.1/24 dev br0 && sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=0"},

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+
+	"github.com/ftpgate/ftpgate/firewall/iptables"
 )
 
 // allHooks are those at which rules may change what we rely on.
@@ -138,5 +141,17 @@ func (m met) removal() string {
 	if c.nft() {
 		return fmt.Sprintf("nft delete rule %s %s %s handle %d", c.family, c.table.name, c.name, m.rule.handle)
 	}
-	return fmt.Sprintf("%s -w -t %s -D %s %s", c.program, c.table.name, c.name, strings.ReplaceAll(m.rule.text, "'", `'\''`))
+	return fmt.Sprintf("%s -w -t %s -D %s %s", c.program, c.table.name, c.name, forShell(iptables.Words(m.rule.text)))
+}
+
+// forShell quotes the words of a printed rule as sh wants it; iptables-save has quotes of its own.
+func forShell(words []string) string {
+	for i, w := range words {
+		if strings.ContainsFunc(w, func(r rune) bool {
+			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./:,+=%@", r)
+		}) || w == "" {
+			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ftpgate/ftpgate/configs"
 )
 
 // listener looks whether our port is free, or ours.
@@ -62,7 +64,7 @@ func dataPorts(f *Facts) Outcome {
 	slices.Sort(taken)
 	if len(taken) > 0 {
 		found := Finding{ID: "data-ports-taken", Severity: Notes, What: fmt.Sprintf("Other programs listen at %d of the %d data_ports: %s", len(taken), size, shortList(taken)),
-			Why: "These are not lent; the rest are.", Cure: "data_ports: FIRST-LAST   # a range without them, in " + f.Path}
+			Why: "These are not lent; the rest are.", Cure: fmt.Sprintf("data_ports: %s   # in %s", f.otherPorts(size), f.Path)}
 		switch share := float64(len(taken)) / float64(size); {
 		case share == 1:
 			found.Severity, found.Why = Fails, "No port is left to lend: every data connection that is translated is refused."
@@ -75,6 +77,17 @@ func dataPorts(f *Facts) Outcome {
 		o.Findings = append(o.Findings, found)
 	}
 	return o
+}
+
+// otherPorts is a range of the same size in which nobody listens, or the one that is configured.
+func (f *Facts) otherPorts(size int) configs.PortRange {
+	for first := 50000 - size; first >= 10000; first -= size {
+		r := configs.PortRange{First: uint16(first), Last: uint16(first + size - 1)}
+		if !r.Contains(f.Config.ListenPort) && !slices.ContainsFunc(f.Listeners, func(l net.TCPAddr) bool { return r.Contains(uint16(l.Port)) }) {
+			return r
+		}
+	}
+	return f.Config.DataPorts
 }
 
 const mostListed = 5
