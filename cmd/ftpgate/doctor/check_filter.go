@@ -16,7 +16,7 @@ func (f *Facts) extra(c *chain) (lines []*rule, first bool) {
 	}
 	switch {
 	case !c.nft():
-		if c.table.name != "filter" || f.Backend.Name == configs.BackendIPTables && !f.sameVariant(c) {
+		if c.table.name != "filter" || f.Backend.Name == configs.BackendIPTables && kindOf(c.table) != kindOf(&table{program: f.Backend.Program}) {
 			return nil, false
 		}
 		first = true
@@ -35,11 +35,6 @@ func (f *Facts) extra(c *chain) (lines []*rule, first bool) {
 		}
 	}
 	return lines, first
-}
-
-// sameVariant tells whether the chain is in the variant of iptables that the backend uses.
-func (f *Facts) sameVariant(c *chain) bool {
-	return strings.TrimPrefix(c.program, "ip6") == strings.TrimPrefix(f.Backend.Program, "ip")
 }
 
 // meetings leads every packet that comes by the hook through all chains there.

@@ -3,6 +3,11 @@
 // that matters, and the command that cures it.
 package doctor
 
+import (
+	"github.com/ftpgate/ftpgate/configs"
+	"github.com/ftpgate/ftpgate/firewall"
+)
+
 // Severity says what a finding means for FTP.
 type Severity string
 
@@ -19,6 +24,14 @@ type Finding struct {
 	What     string   `json:"what"`
 	Why      string   `json:"why"`
 	Cure     string   `json:"cure"` // a command, or a line of the configuration; "": nothing to do
+}
+
+// String is the finding in one line.
+func (f Finding) String() string {
+	if f.Cure == "" {
+		return f.What + ". " + f.Why
+	}
+	return f.What + ". " + f.Why + " Cure: " + f.Cure
 }
 
 // Outcome is what one check has to say.
@@ -92,4 +105,17 @@ func Examine(f *Facts) Report {
 		r.Checks = append(r.Checks, o)
 	}
 	return r
+}
+
+// AtStart returns what is wrong by the checks that read no rules: a gateway makes them when it starts.
+func AtStart(c *configs.Config, frame firewall.Frame) (found []Finding) {
+	f := gatherNetwork(c, frame)
+	for _, look := range []func(*Facts) Outcome{interfaces, sidesSwapped, routes, forwarding, reversePath, bridge} {
+		for _, finding := range look(f).Findings {
+			if finding.Severity != Notes {
+				found = append(found, finding)
+			}
+		}
+	}
+	return found
 }

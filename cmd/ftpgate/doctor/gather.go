@@ -36,16 +36,23 @@ const (
 
 // Gather looks at the host, in the network namespace of the caller, and changes nothing.
 func Gather(path string, c *configs.Config, frame firewall.Frame, b Backend) *Facts {
-	f := &Facts{Path: path, Config: c, Frame: frame, Backend: b, Unread: map[string]string{}, Settings: map[string]string{}}
+	f := gatherNetwork(c, frame)
+	f.Path, f.Backend = path, b
 	f.Running = running()
 	f.Capabilities = effective()
-	f.unread(unreadLinks, f.readLinks())
-	f.readSettings()
 	f.unread(unreadRouting, f.readRouting())
 	f.unread(unreadRules, f.readRules())
 	var err error
 	f.Listeners, err = nat.Listeners()
 	f.unread(unreadSockets, err)
+	return f
+}
+
+// gatherNetwork looks at interfaces, routes and settings.
+func gatherNetwork(c *configs.Config, frame firewall.Frame) *Facts {
+	f := &Facts{Path: "the configuration", Config: c, Frame: frame, Unread: map[string]string{}, Settings: map[string]string{}}
+	f.unread(unreadLinks, f.readLinks())
+	f.readSettings()
 	return f
 }
 

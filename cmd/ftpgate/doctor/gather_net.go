@@ -21,19 +21,20 @@ func (f *Facts) readLinks() error {
 	if err != nil {
 		return fmt.Errorf("listing the interfaces: %w", err)
 	}
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL) // at once: a router may have a thousand VLANs
+	if err != nil {
+		return fmt.Errorf("listing the addresses: %w", err)
+	}
+	at := map[int][]netip.Prefix{}
+	for _, a := range all {
+		if address, ok := netip.AddrFromSlice(a.IP); ok {
+			ones, _ := a.Mask.Size()
+			at[a.LinkIndex] = append(at[a.LinkIndex], netip.PrefixFrom(address.Unmap(), ones))
+		}
+	}
 	for _, l := range links {
-		own := Link{Name: l.Attrs().Name, Up: l.Attrs().Flags&unix.IFF_UP != 0, Bridge: l.Type() == "bridge"}
-		addresses, err := netlink.AddrList(l, netlink.FAMILY_ALL)
-		if err != nil {
-			return fmt.Errorf("listing the addresses of %s: %w", own.Name, err)
-		}
-		for _, a := range addresses {
-			if address, ok := netip.AddrFromSlice(a.IP); ok {
-				ones, _ := a.Mask.Size()
-				own.Addresses = append(own.Addresses, netip.PrefixFrom(address.Unmap(), ones))
-			}
-		}
-		f.Links = append(f.Links, own)
+		f.Links = append(f.Links, Link{Name: l.Attrs().Name, Up: l.Attrs().Flags&unix.IFF_UP != 0, Bridge: l.Type() == "bridge",
+			Addresses: at[l.Attrs().Index]})
 	}
 	return f.readWays()
 }

@@ -55,6 +55,9 @@ func (p *packet) at(c *chain) *packet {
 	if p.hole != 0 && (!early || c.hook == hookPrerouting && (!p.first || c.priority > priorityHole)) {
 		q.ctMark = p.hole
 	}
+	if c.hook == hookInput && q.mark != 0 { // narrower than its ports
+		q.ipt, q.nft = fmt.Sprintf("-m mark --mark %#x/%#x", q.mark, q.mask), fmt.Sprintf("meta mark & %#x == %#x", q.mask, q.mark)
+	}
 	switch c.hook {
 	case hookInput, hookIngress, hookPrerouting:
 		q.oif = ""
