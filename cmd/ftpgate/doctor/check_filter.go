@@ -62,12 +62,22 @@ func dropsAt(hooks ...string) func(*Facts) Outcome {
 	return func(f *Facts) Outcome {
 		mets, n := f.meetings(hooks...)
 		mets = slices.DeleteFunc(mets, func(m met) bool { return m.effect != 0 })
-		o := Outcome{Saw: fmt.Sprintf("%d chains at %s let FTP pass", n, strings.Join(hooks, " and ")), Unchecked: f.Unread[unreadRules]}
+		o := Outcome{Saw: passing(n, strings.Join(hooks, " and ")), Unchecked: f.Unread[unreadRules]}
 		for _, group := range grouped(mets) {
 			o.Findings = append(o.Findings, f.dropped(group))
 		}
 		return o
 	}
+}
+
+func passing(chains int, where string) string {
+	switch chains {
+	case 0:
+		return "no chain of the host filters at " + where
+	case 1:
+		return "the chain of the host at " + where + " lets FTP pass"
+	}
+	return fmt.Sprintf("the %d chains of the host at %s let FTP pass", chains, where)
 }
 
 // grouped puts together what is to be said once: the same rule or policy, and the same cure unless only a few packets are

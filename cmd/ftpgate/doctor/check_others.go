@@ -199,6 +199,7 @@ func owners(f *Facts) Outcome {
 	o := Outcome{Saw: "no program that is known to write rules of its own", Unchecked: f.Unread[unreadRules]}
 	for _, k := range known {
 		if f.owns(k) {
+			o.Saw = "none but those that are noted"
 			o.Findings = append(o.Findings, Finding{ID: "owner-" + k.id, Severity: Notes, What: k.name + " writes rules on this host", Why: k.means})
 		}
 	}

@@ -33,6 +33,7 @@ func TestIPTables(t *testing.T) {
 		{"a limit", "raw", "-A PREROUTING -p tcp -m limit --limit 10/sec -j ACCEPT\n-A PREROUTING -j DROP", "drop-prerouting warns"},
 		{"an unknown match", "raw", "-A PREROUTING -p tcp -m string --string x --algo bm -j DROP", "drop-prerouting warns"},
 		{"a queue", "mangle", "-A PREROUTING -p tcp -j NFQUEUE --queue-num 0", "drop-prerouting warns"},
+		{"what TCP has not", "mangle", "-A PREROUTING -m rt --rt-type 0 -j DROP\n-A PREROUTING -f -j DROP\n-A PREROUTING -p ipv6-icmp -j DROP", ""},
 		{"no SYN in the beginning", "mangle", "-A PREROUTING -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j DROP\n" +
 			"-A PREROUTING -m conntrack --ctstate INVALID -j DROP", ""},
 		{"new ones", "mangle", "-A POSTROUTING -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j DROP", "drop-postrouting fails"},

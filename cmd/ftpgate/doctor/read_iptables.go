@@ -151,6 +151,8 @@ func (s *specification) match(option string) {
 	case "--match-set", "--src-range", "--dst-range", "--mac-source", "--source-country", "--src-cc":
 		s.require(always(some))
 	case "--limit-burst", "--hashlimit-burst":
+	case "--rt-type": // a routing header of IPv6, which TCP of today has not
+		s.require(always(no))
 	default:
 		s.require(always(unsure))
 	}
