@@ -24,6 +24,7 @@ func TestDoctorConfiguration(t *testing.T) {
 			r.run("ip", "route", "add", "default", "via", "203.0.113.20")
 		}},
 		{"listen-port-taken", plain, func(t *testing.T, r *router) { r.occupy(t, 2121) }},
+		{"status-port-taken", plain, func(t *testing.T, r *router) { r.occupy(t, 9121) }},
 		{"data-ports-taken", plain + "data_ports: 50000-50001\n", func(t *testing.T, r *router) {
 			r.occupy(t, 50000)
 			r.occupy(t, 50001)

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,9 @@ func listener(f *Facts) Outcome {
 			Why:  "The gateway's listener cannot have the port.",
 			Cure: fmt.Sprintf("listen_port: %d   # in %s", f.freePort(), f.Path)})
 	}
+	if found, taken := f.statusTaken(); taken {
+		o.Findings = append(o.Findings, found)
+	}
 	if f.Running && !heard && o.Unchecked == "" {
 		o.Findings = append(o.Findings, Finding{ID: "listen-port", Severity: Warns,
 			What: fmt.Sprintf("A gateway runs, but nobody listens at port %d: it runs with another configuration", f.Config.ListenPort),
@@ -37,14 +41,33 @@ func listener(f *Facts) Outcome {
 	return o
 }
 
+// statusTaken tells whether another program listens where the status endpoint is to be. A name or a socket in the file
+// system is not looked at.
+func (f *Facts) statusTaken() (Finding, bool) {
+	want, err := netip.ParseAddrPort(f.Config.Status.Listen)
+	if f.Running || err != nil {
+		return Finding{}, false
+	}
+	taken := slices.ContainsFunc(f.Listeners, func(l net.TCPAddr) bool {
+		own := l.IP.Equal(want.Addr().AsSlice()) || l.IP.IsUnspecified() || want.Addr().IsUnspecified()
+		return l.Port == int(want.Port()) && own
+	})
+	return Finding{ID: "status-port-taken", Severity: Fails,
+		What: fmt.Sprintf("Another program listens at %s, where the status endpoint is to be", want),
+		Why:  "The gateway does not start without it.",
+		Cure: fmt.Sprintf("status: {listen: \"%s\"}   # in %s", netip.AddrPortFrom(want.Addr(), f.freeFrom(want.Port())), f.Path)}, taken
+}
+
 // freePort is a port near ours at which nobody listens.
-func (f *Facts) freePort() uint16 {
-	for p := f.Config.ListenPort + 1; p != f.Config.ListenPort; p++ {
+func (f *Facts) freePort() uint16 { return f.freeFrom(f.Config.ListenPort) }
+
+func (f *Facts) freeFrom(taken uint16) uint16 {
+	for p := taken + 1; p != taken; p++ {
 		if p >= 1024 && !f.Config.DataPorts.Contains(p) && !slices.ContainsFunc(f.Listeners, func(l net.TCPAddr) bool { return l.Port == int(p) }) {
 			return p
 		}
 	}
-	return f.Config.ListenPort
+	return taken
 }
 
 // manyTaken is the share of data_ports from which on those that others listen at are missed.

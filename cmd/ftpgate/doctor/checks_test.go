@@ -87,6 +87,7 @@ func TestChecks(t *testing.T) {
 		{"listener's port taken", []func(*Facts){listens("0.0.0.0:2121")}, "listen-port-taken fails"},
 		{"listener's port taken elsewhere", []func(*Facts){listens("192.168.50.1:2121")}, ""},
 		{"runs with another port", []func(*Facts){runs, func(f *Facts) { f.Listeners = nil }}, "listen-port warns"},
+		{"status port taken", []func(*Facts){func(f *Facts) { f.Config.Status.Listen = "127.0.0.1:9121" }, listens("0.0.0.0:9121")}, "status-port-taken fails"},
 		{"a data port taken", []func(*Facts){listens("[::]:50017")}, "data-ports-taken notes"},
 		{"a data port taken on loopback", []func(*Facts){listens("127.0.0.1:50017")}, ""},
 		{"all data ports taken", []func(*Facts){listens("0.0.0.0:50000"), func(f *Facts) { f.Config.DataPorts.Last = 50000 }}, "data-ports-taken fails"},
