@@ -145,3 +145,20 @@ func TestNFTDrops(t *testing.T) {
 		wantIDs(t, c.f, c.want)
 	}
 }
+
+// TestNFTOwned reads a table with the flag owner, as nft 1.0.6 shows it: with garbage.
+func TestNFTOwned(t *testing.T) {
+	f := good()
+	document := "{\"nftables\": [{\"metainfo\": {}}, {\"table\": {\"family\": \"inet\", \"name\": \"firewalld\", \"handle\": 1, \"flags\": \"\x01\xff\"}}, " +
+		`{"chain": {"family": "inet", "table": "firewalld", "name": "forward", "handle": 1, "type": "filter", "hook": "forward", "prio": 10, "policy": "drop"}}]}`
+	listing := "table inet firewalld { # handle 1 progname nft\n\tflags owner\n\n\tchain forward { # handle 1\n\t\ttype filter hook forward priority filter + 10; policy drop;\n\t}\n}\n"
+	if err := f.Ruleset.addNFT([]byte(document), []byte(listing)); err != nil {
+		t.Fatal(err)
+	}
+	r := wantIDs(t, f, "drop-forward fails, owner-firewalld notes")
+	for _, c := range r.Checks {
+		if c.Check == "forward" && c.Findings[0].Cure != ownedCure {
+			t.Errorf("cure %q", c.Findings[0].Cure)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package doctor
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -130,39 +129,35 @@ func (f *Facts) readRules() error {
 			shown[family+" "+t.Name] = true
 		}
 	}
-	document, failed := nft("-j", "list", "tables")
+	list, failed := nft("list", "tables")
 	if errors.Is(failed, exec.ErrNotFound) {
 		return errors.Join(err, errors.New("native nftables: the program nft is missing (Debian: apt-get install nftables)"))
 	}
 	if failed != nil {
 		return errors.Join(err, failed)
 	}
-	var d struct {
-		Objects []struct {
-			Table *nftTable `json:"table"`
-		} `json:"nftables"`
-	}
-	if failed := json.Unmarshal(document, &d); failed != nil {
-		return errors.Join(err, fmt.Errorf("reading the list of tables that nft shows: %w", failed))
-	}
-	for _, o := range d.Objects {
-		switch t := o.Table; {
-		case t == nil || shown[t.Family+" "+t.Name]:
-		case t.Name == "ftpgate" && t.Family != "inet":
+	for line := range strings.Lines(string(list)) {
+		words := strings.Fields(line) // "table inet filter"
+		if len(words) < 3 || words[0] != "table" {
+			continue
+		}
+		switch family, name := words[1], words[2]; {
+		case shown[family+" "+name]:
+		case name == "ftpgate" && family != "inet":
 			f.OurTable = true
 		default:
-			err = errors.Join(err, f.readTable(t))
+			err = errors.Join(err, f.readTable(family, name))
 		}
 	}
 	return err
 }
 
-func (f *Facts) readTable(t *nftTable) error {
-	document, err := nft("-j", "list", "table", t.Family, t.Name)
+func (f *Facts) readTable(family, name string) error {
+	document, err := nft("-j", "list", "table", family, name)
 	if err != nil {
 		return err
 	}
-	listing, err := nft("-a", "list", "table", t.Family, t.Name)
+	listing, err := nft("-a", "list", "table", family, name)
 	if err != nil {
 		return err
 	}

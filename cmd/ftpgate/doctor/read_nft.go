@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -14,9 +16,8 @@ type nftDocument struct {
 }
 
 type nftTable struct {
-	Family string   `json:"family"`
-	Name   string   `json:"name"`
-	Flags  anyNames `json:"flags"`
+	Family string `json:"family"`
+	Name   string `json:"name"`
 }
 
 type nftChain struct {
@@ -70,10 +71,11 @@ type nftReader struct {
 // addNFT takes a native table: what `nft -j list table` and `nft -a list table` say.
 func (s *Ruleset) addNFT(document, listing []byte) error {
 	var d nftDocument
-	if err := json.Unmarshal(document, &d); err != nil {
+	if err := json.Unmarshal(withoutFlags(document), &d); err != nil {
 		return fmt.Errorf("reading what nft shows: %w", err)
 	}
 	n := nftReader{table: &table{program: programNFT, chains: map[string]*chain{}}, sets: map[string]nftSet{}, texts: textsOf(listing)}
+	n.owned = ownedTable.Match(listing)
 	devices := devicesOf(listing)
 	var rules []nftRule
 	for _, o := range d.Objects {
@@ -97,6 +99,27 @@ func (s *Ruleset) addNFT(document, listing []byte) error {
 	return nil
 }
 
+// ownedTable finds the flag of a table; those of its sets stand further to the right.
+var ownedTable = regexp.MustCompile(`(?m)^\tflags .*\bowner\b`)
+
+// withoutFlags leaves the flags of the table out: nft 1.0.6 writes there what happens to be in its memory.
+func withoutFlags(document []byte) []byte {
+	_, after, ok := bytes.Cut(document, []byte(`{"table": {`))
+	if !ok {
+		return document
+	}
+	end := bytes.Index(after, []byte(`}}, {`))
+	if end < 0 {
+		end = bytes.LastIndex(after, []byte(`}}]`))
+	}
+	begin := bytes.Index(after, []byte(`, "flags": `))
+	if begin < 0 || end < begin {
+		return document
+	}
+	head := document[:len(document)-len(after)+begin]
+	return append(slices.Clone(head), after[end:]...)
+}
+
 func (n *nftReader) object(kind string, raw json.RawMessage, rules *[]nftRule) error {
 	switch kind {
 	case "table":
@@ -104,7 +127,7 @@ func (n *nftReader) object(kind string, raw json.RawMessage, rules *[]nftRule) e
 		if err := json.Unmarshal(raw, &t); err != nil {
 			return err
 		}
-		n.family, n.name, n.owned = t.Family, t.Name, slices.Contains(t.Flags, "owner")
+		n.family, n.name = t.Family, t.Name
 	case "chain":
 		var c nftChain
 		if err := json.Unmarshal(raw, &c); err != nil {
