@@ -24,6 +24,8 @@ func doctorCommand() *cobra.Command {
 filter and their owners for what would make FTP fail through the gateway, whether
 it runs already or not. It changes nothing. Each check says what it saw; one that
 could not be made says so. Exit code 1 if FTP would fail.`,
+		Example: `  ftpgate doctor
+  ftpgate doctor --config new.yaml --json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, _, err := configs.Load(path)

@@ -31,10 +31,16 @@ func backend(f *Facts) Outcome {
 			Why: "What it drops neither backend can admit.", Cure: ownedCure}}
 	case b.Err != nil:
 		o.Findings = []Finding{{ID: "kernel-features", Severity: Fails, What: "No packet filter does here: " + b.Err.Error(),
-			Why: "Pinholes need nftables (Linux 5.11 or later, with the modules named) or iptables.", Cure: "apt-get install iptables nftables"}}
+			Why: "Pinholes need nftables (Linux 5.11 or later, with the modules named) or iptables.", Cure: modules}}
+		if !errors.Is(b.Err, nftables.ErrKernel) {
+			o.Findings[0].Cure = "apt-get install iptables"
+		}
 	}
 	return o
 }
+
+// modules are what the backend nftables needs of a kernel.
+const modules = "modprobe -a nf_tables nft_ct nft_socket nft_tproxy nft_fib_ipv4 nft_fib_ipv6 nft_nat nft_chain_nat nft_limit nft_log nfnetlink_log"
 
 // gateway looks for what a gateway that was killed has left.
 func gateway(f *Facts) Outcome {
