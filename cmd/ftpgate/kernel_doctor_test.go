@@ -82,9 +82,9 @@ var ills = []ill{
 		wrong: "nft add table ip h && nft add ct helper ip h ftp-standard '{ type \"ftp\" protocol tcp; }' && " +
 			"nft add chain ip h pre '{ type filter hook prerouting priority filter; }' && nft add rule ip h pre tcp dport 21 ct helper set ftp-standard"},
 	{name: "both variants", id: "iptables-both", severity: doctor.Notes, config: plain + "firewall: {backend: nftables}\n",
-		wrong: "iptables-legacy -A INPUT -s 192.0.2.1 -j DROP"},
+		wrong: "iptables-legacy -w -A INPUT -s 192.0.2.1 -j DROP"},
 	{name: "the other variant drops", id: "drop-forward", severity: doctor.Fails, proof: true,
-		config: plain + "firewall: {backend: iptables, iptables: nft}\n", wrong: "iptables-legacy -A FORWARD -p tcp -j DROP"},
+		config: plain + "firewall: {backend: iptables, iptables: nft}\n", wrong: "iptables-legacy -w -A FORWARD -p tcp -j DROP"},
 	{name: "nft drops beside backend iptables", id: "drop-forward", severity: doctor.Fails, proof: true,
 		config: plain + "firewall: {backend: iptables}\n",
 		wrong:  "nft add table inet guard && nft add chain inet guard through '{ type filter hook forward priority 0; policy drop; }'"},
@@ -108,6 +108,7 @@ var ills = []ill{
 func TestDoctor(t *testing.T) {
 	for _, i := range ills {
 		t.Run(i.name, func(t *testing.T) {
+			t.Parallel() // each has a router of its own, and most of the time waits for FTP to fail
 			r := newRouter(t, lab.Options{})
 			if i.proof {
 				r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
