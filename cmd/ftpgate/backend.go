@@ -28,30 +28,39 @@ type choice struct {
 	warning string // "": all is well; else what the administrator should look at
 }
 
-// choose finds the backend that the configuration asks for, or with auto the
-// one that suits kernel and host. It changes nothing but what an earlier run
-// with the other backend has left.
-func choose(c *configs.Config, f firewall.Frame) (choice, error) {
+// preferred is the backend that the configuration asks for, or with auto the one
+// that suits kernel and host. unfit is why auto does not take nftables. It
+// changes nothing.
+func preferred(c *configs.Config, f firewall.Frame) (backend configs.Backend, reason string, unfit error) {
 	switch {
 	case c.Firewall.Backend == configs.BackendIPTables:
-		return chooseIPTables(c, "the configuration says so")
+		return configs.BackendIPTables, "the configuration says so", nil
 	case c.Firewall.Backend == configs.BackendNFTables:
-		return chooseNFTables("the configuration says so")
+		return configs.BackendNFTables, "the configuration says so", nil
 	case c.Firewall.IPTables != configs.IPTablesAuto:
-		return chooseIPTables(c, "the configuration names a variant of iptables")
+		return configs.BackendIPTables, "the configuration names a variant of iptables", nil
 	}
-	err := nftables.Probe(f)
-	if err == nil {
-		return chooseNFTables("the kernel takes all that its rules need, and every table of the host that may drop a packet can be written")
+	if err := nftables.Probe(f); err != nil {
+		return configs.BackendIPTables, "nftables does not do here: " + err.Error(), err
 	}
-	chosen, failed := chooseIPTables(c, "nftables does not do here: "+err.Error())
-	if failed != nil {
-		return choice{}, fmt.Errorf("no packet filter does here: nftables: %w; iptables: %w", err, failed)
+	return configs.BackendNFTables, "the kernel takes all that its rules need, and every table of the host that may drop a packet can be written", nil
+}
+
+// choose prepares the preferred backend. It changes nothing but what an earlier
+// run with the other backend has left.
+func choose(c *configs.Config, f firewall.Frame) (choice, error) {
+	backend, reason, unfit := preferred(c, f)
+	if backend == configs.BackendNFTables {
+		return chooseNFTables(reason)
 	}
-	if errors.Is(err, nftables.ErrOwned) { // what we could not accept there drops our connections here as well
-		chosen.warning = err.Error()
+	chosen, err := chooseIPTables(c, reason)
+	if err != nil && unfit != nil {
+		return choice{}, fmt.Errorf("no packet filter does here: nftables: %w; iptables: %w", unfit, err)
 	}
-	return chosen, nil
+	if errors.Is(unfit, nftables.ErrOwned) { // what we could not accept there drops our connections here as well
+		chosen.warning = unfit.Error()
+	}
+	return chosen, err
 }
 
 func chooseNFTables(reason string) (choice, error) {

@@ -3,14 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"slices"
-	"strings"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/ftpgate/ftpgate/cmd/ftpgate/doctor"
 	"github.com/ftpgate/ftpgate/configs"
 )
 
@@ -28,40 +25,15 @@ func privileged() error {
 	return nil
 }
 
-// hostWarning is what keeps data from passing although every rule is good.
-type hostWarning struct {
-	what string
-	why  string // with its cure
-}
-
-func (w hostWarning) String() string { return w.what + ": " + w.why }
-
-// hostWarnings looks at the host as it is now.
-func hostWarnings(c *configs.Config, ipv6 bool) []hostWarning {
-	var all []hostWarning
-	for _, name := range slices.Concat(c.Interfaces.LAN, c.Interfaces.WAN) {
-		if _, err := net.InterfaceByName(name); err != nil {
-			all = append(all, hostWarning{"an interface of the configuration is not there",
-				name + " is served as soon as it appears; if it never does, its name is wrong"})
-		}
-	}
-	settings := []string{"net.ipv4.ip_forward"}
-	if ipv6 {
-		settings = append(settings, "net.ipv6.conf.all.forwarding")
-	}
-	for _, setting := range settings {
-		value, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(setting, ".", "/"))
-		if err == nil && strings.TrimSpace(string(value)) == "0" {
-			all = append(all, hostWarning{"the host does not forward",
-				setting + " is 0, no data connection of this family can pass; sysctl -w " + setting + "=1"})
-		}
-	}
-	return all
+// hostWarnings are what keeps data from passing although every rule is good: the
+// checks of doctor that cost next to nothing, made of the host as it is now.
+func hostWarnings(c *configs.Config, ipv6 bool) []doctor.Finding {
+	return doctor.AtStart(c, frameOf(c, ipv6))
 }
 
 // warnOfHost logs them.
 func warnOfHost(log *zap.Logger, c *configs.Config, ipv6 bool) {
-	for _, w := range hostWarnings(c, ipv6) {
-		log.Warn(w.what, zap.String("why", w.why))
+	for _, f := range hostWarnings(c, ipv6) {
+		log.Warn("the host", zap.String("finding", f.ID), zap.String("what", f.What), zap.String("why", f.Why), zap.String("cure", f.Cure))
 	}
 }

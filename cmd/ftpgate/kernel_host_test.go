@@ -22,7 +22,7 @@ func TestHostWarnings(t *testing.T) {
 	for _, want := range []string{"sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.ipv6.conf.all.forwarding=1"} {
 		r.await(want)
 	}
-	const missing = "an interface of the configuration is not there"
+	const missing = "interface-missing"
 	if strings.Contains(r.daemon.Output(), missing) {
 		t.Error("an interface is missed that is there")
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/ftpgate/ftpgate/firewall"
 )
@@ -108,7 +107,7 @@ func (e *evidence) add(set ruleset) {
 				n++
 			}
 			for _, r := range t.rules[c] {
-				if !strings.HasPrefix(c, prefix) && !strings.HasPrefix(comment(r), owned) {
+				if !Ours(c, r) {
 					n++
 				}
 			}
