@@ -20,6 +20,9 @@ import (
 // that should have come without one that did.
 const verifiedFor = 3 * verifyEvery
 
+// lookAgain is how old what is told of the host may be.
+const lookAgain = 10 * time.Second
+
 // outlook is the gateway as the status endpoint sees it. The endpoint is the
 // first part to start and the last to stop, so that what the others are for it
 // may be nil. What it tells is put there by whoever changes it.
@@ -31,6 +34,11 @@ type outlook struct {
 	fate status.Gateway // reloads, repairs
 	// routed is when the ip rules and routes were last seen to be in place.
 	routed time.Time
+
+	looking  sync.Mutex
+	warnings []string
+	seen     *parts // that they are about
+	looked   time.Time
 }
 
 // parts are those that there are.
@@ -111,18 +119,29 @@ func (o *outlook) Gateway() status.Gateway {
 	for _, r := range p.config.Rules {
 		v.Rules = append(v.Rules, status.Rule{Name: r.Name, Direction: string(r.Direction), Ports: r.Ports, Limit: r.Limits.Sessions})
 	}
-	for _, w := range hostWarnings(p.config, p.ipv6) {
-		v.Warnings = append(v.Warnings, w.String())
-	}
-	if p.choice.warning != "" {
-		v.Warnings = append(v.Warnings, p.choice.warning)
-	}
-	if p.audit != nil {
-		v.Audit = status.Audit(p.audit.Stats())
-	}
 	v.NotReady = p.notReady(routed, o.FirewallStats())
 	v.Ready = v.NotReady == ""
 	return v
+}
+
+// Warnings looks at the host, at most every lookAgain: a router may have a million
+// routes, and a dashboard asks every two seconds.
+func (o *outlook) Warnings() []string {
+	p := o.parts.Load()
+	o.looking.Lock()
+	defer o.looking.Unlock()
+	if p == o.seen && time.Since(o.looked) < lookAgain {
+		return o.warnings
+	}
+	o.warnings = nil
+	for _, w := range hostWarnings(p.config, p.ipv6) {
+		o.warnings = append(o.warnings, w.String())
+	}
+	if p.choice.warning != "" {
+		o.warnings = append(o.warnings, p.choice.warning)
+	}
+	o.seen, o.looked = p, time.Now()
+	return o.warnings
 }
 
 // notReady says why connections are not served as they should be; "": they are.

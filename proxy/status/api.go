@@ -12,6 +12,8 @@ import (
 // any time, by several goroutines.
 type Source interface {
 	Gateway() Gateway
+	// Warnings are what is wrong with the host, each with its cure.
+	Warnings() []string
 	// Sessions returns up to limit sessions whose ID is above after, in the
 	// order of their IDs.
 	Sessions(after uint64, limit int) []proxy.Session
@@ -43,7 +45,6 @@ type Gateway struct {
 	ReloadError   string    // of the last one, if it failed
 	RouteRepairs  uint64    // of ip rules and routes
 	Audit         Audit
-	Warnings      []string // health of the host, each with its cure
 }
 
 // Interface is one of the configuration.

@@ -53,7 +53,7 @@ func TestDescription(t *testing.T) {
 	}
 	whole, bare := newFake(5), newFake(0)
 	whole.gateway.NotReady, whole.gateway.ReloadError, whole.gateway.Reloaded = "no", "bad", time.Now()
-	whole.gateway.Audit, whole.gateway.Warnings = Audit{1, 2, "full"}, []string{"one"}
+	whole.gateway.Audit, whole.warnings = Audit{1, 2, "full"}, []string{"one"}
 	bare.gateway = Gateway{}
 	queries := map[string][]string{
 		"/api/v1/sessions":  {"", "?limit=2", "?limit=2&after=2", "?after=900", "?limit=0", "?limit=x", "?after=-1", "?limit=1001"},

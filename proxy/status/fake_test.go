@@ -23,6 +23,7 @@ type fake struct {
 	gateway  Gateway
 	sessions []proxy.Session
 	bytes    uint64
+	warnings []string
 }
 
 func newFake(sessions int) *fake {
@@ -62,6 +63,8 @@ func fakeTransfer(session uint64, result proxy.Result) proxy.Transfer {
 }
 
 func (f *fake) Gateway() Gateway { return f.gateway }
+
+func (f *fake) Warnings() []string { return f.warnings }
 
 func (f *fake) Sessions(after uint64, limit int) []proxy.Session {
 	from := slices.IndexFunc(f.sessions, func(s proxy.Session) bool { return s.ID > after })

@@ -18,7 +18,7 @@ func statusOf(s Source) StatusJSON {
 		Repairs:  holes.Repairs + g.RouteRepairs, LastError: holes.LastError,
 		Reloads: g.Reloads, FailedReloads: g.FailedReloads, ReloadError: g.ReloadError,
 		Audit:    AuditJSON(g.Audit),
-		Warnings: some(g.Warnings),
+		Warnings: some(s.Warnings()),
 	}
 	if !g.Reloaded.IsZero() {
 		at := g.Reloaded.UTC()
