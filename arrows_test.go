@@ -12,11 +12,12 @@ import (
 // arrows are the rooms of the house and what each may import of the others.
 // What is absent is the point: see ARCHITECTURE.md.
 var arrows = map[string][]string{
-	"cmd/ftpgate":           {"cmd/ftpgate/doctor", "configs", "proxy", "proxy/audit", "proxy/policy", "proxy/status", "nat", "firewall", "firewall/iptables", "firewall/nftables"},
+	"cmd/ftpgate":           {"cmd/ftpgate/doctor", "configs", "proxy", "proxy/audit", "proxy/policy", "proxy/status", "proxy/trace", "nat", "firewall", "firewall/iptables", "firewall/nftables"},
 	"cmd/ftpgate/doctor":    {"configs", "nat", "firewall", "firewall/iptables", "firewall/nftables"},
 	"configs":               {},
 	"proxy":                 {"proxy/ftp", "proxy/policy", "nat", "firewall"},
 	"proxy/ftp":             {},
+	"proxy/trace":           {"proxy/ftp"},
 	"proxy/policy":          {},
 	"proxy/audit":           {"proxy"},
 	"proxy/status":          {"proxy", "nat", "firewall", "proxy/status/page"},

@@ -17,7 +17,7 @@ cache=${FTPGATE_LAB_CACHE:-/var/cache/ftpgate-lab}
 demo='iproute2 iptables nftables curl procps conntrack'
 # gcc and libc6-dev are for Go's race detector, python3-openssl is for TLS in pyftpdlib, and without fonts a browser
 # writes boxes.
-test="$demo lftp tnftp ncftp python3 python3-openssl openssl gcc libc6-dev chromium fonts-inter fonts-dejavu-core"
+test="$demo lftp tnftp ncftp python3 python3-openssl openssl gcc libc6-dev chromium fonts-inter fonts-dejavu-core tshark"
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 

@@ -18,18 +18,32 @@ func Redact(verb string, line []byte) string {
 		if s.sub == "" && s.verb == verb {
 			return s.verb + mask
 		}
-		rest, ok := cutWord(line, s.verb)
-		if !ok {
-			continue
-		}
-		if s.sub == "" {
-			return s.verb + mask
-		}
-		if _, ok := cutWord(rest, s.sub); ok {
-			return s.verb + " " + s.sub + mask
-		}
+	}
+	if s, _, ok := findSecret(line); ok {
+		return s.String() + mask
 	}
 	return Quote(line)
+}
+
+// SecretFrom returns where the secret in a command line begins, len(line) if there is none: what Redact masks. It also holds for
+// the beginning of a line: what follows a secret verb is secret, however the line goes on.
+func SecretFrom(line []byte) (from int, secret bool) {
+	_, rest, ok := findSecret(line)
+	return len(line) - len(rest), ok
+}
+
+// findSecret returns what follows the secret verb at the beginning of a line.
+func findSecret(line []byte) (s secret, rest []byte, ok bool) {
+	for _, s := range secretVerbs {
+		rest, ok := cutWord(line, s.verb)
+		if ok && s.sub != "" {
+			rest, ok = cutWord(rest, s.sub)
+		}
+		if ok {
+			return s, rest, true
+		}
+	}
+	return secret{}, nil, false
 }
 
 // cutWord returns what follows the upper-case word at the beginning of line. Leading spaces and all bytes that are

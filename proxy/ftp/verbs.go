@@ -45,6 +45,13 @@ var secretVerbs = []secret{
 
 type secret struct{ verb, sub string }
 
+func (s secret) String() string {
+	if s.sub == "" {
+		return s.verb
+	}
+	return s.verb + " " + s.sub
+}
+
 func intern(verbs ...string) map[string]string {
 	table := make(map[string]string, len(verbs))
 	for _, verb := range verbs {
