@@ -3,9 +3,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -65,6 +71,151 @@ func (tr *tracing) stop() string {
 	return tr.process.Output()
 }
 
+// tshark decodes a capture by itself: one line of fields, separated by tabs, for each packet that the filter chooses.
+func tshark(t *testing.T, file, filter string, fields ...string) []string {
+	t.Helper()
+	args := []string{"-n", "-r", file, "-Y", filter, "-T", "fields"}
+	for _, f := range fields {
+		args = append(args, "-e", f)
+	}
+	cmd := exec.CommandContext(t.Context(), "tshark", args...)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("tshark %s: %v\n%s", strings.Join(args, " "), err, &complaint)
+	}
+	if strings.Contains(complaint.String(), "malformed") || strings.Contains(complaint.String(), "cut short") {
+		t.Errorf("tshark says of %s: %s", file, &complaint)
+	}
+	return strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' })
+}
+
+// dumpcap is a witness: it captures the same packets with libpcap.
+func (r *router) dumpcap(t *testing.T) (file string, stop func()) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "witness.pcapng")
+	p, err := r.Host(lab.Router).Start("dumpcap", "-q", "-i", "lan0", "-i", "wan0", "-w", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := p.WaitOutput(ctx, "File:"); err != nil {
+		t.Fatal(err)
+	}
+	return file, func() {
+		t.Helper()
+		eventually(t, "the witness's last packets", func() bool { // it gives away what it still buffers
+			raw, err := os.ReadFile(file)
+			return err == nil && bytes.Count(raw, []byte("221 Goodbye")) >= 2
+		})
+		if err := p.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := p.Wait(ctx); err != nil {
+			t.Fatalf("dumpcap: %v\n%s", err, p.Output())
+		}
+	}
+}
+
+var (
+	commandLine = regexp.MustCompile(`(?m)\] client: (.*)$`)
+	synLine     = regexp.MustCompile(`(?m)data: (?:SYN|it goes on as) (\S+) → (\S+) \((\S+)\)`)
+	bytesLine   = regexp.MustCompile(`(?m)data: closed after .*, (\d+) bytes from the (client|server)$`)
+)
+
+// all returns the first group of each match.
+func all(text string, pattern *regexp.Regexp) (found []string) {
+	for _, m := range pattern.FindAllStringSubmatch(text, -1) {
+		found = append(found, strings.Join(m[1:], " "))
+	}
+	return found
+}
+
+// sameAsTshark compares a story with what tshark reads in a capture of the same packets: the client's commands, word by
+// word, and the SYNs of data connections on both interfaces.
+func sameAsTshark(t *testing.T, story, capture, client string) {
+	t.Helper()
+	var said []string
+	for _, line := range tshark(t, capture, "ftp.request && ip.src=="+client+" && frame.interface_name==\""+nearOf(client)+"\"",
+		"ftp.request.command", "ftp.request.arg") {
+		verb, arg, _ := strings.Cut(line, "\t")
+		if verb == "PASS" {
+			arg = "****"
+		}
+		said = append(said, strings.TrimSpace(verb+" "+arg))
+	}
+	if got := all(story, commandLine); len(said) == 0 || !slices.Equal(got, said) {
+		t.Errorf("commands of the client\ntrace:  %q\ntshark: %q", got, said)
+	}
+	var dialled []string
+	for _, line := range tshark(t, capture, "tcp.flags.syn==1 && tcp.flags.ack==0 && tcp.port!=21",
+		"ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", "frame.interface_name") {
+		f := strings.Split(line, "\t")
+		dialled = append(dialled, fmt.Sprintf("%s:%s %s:%s %s", f[0], f[1], f[2], f[3], f[4]))
+	}
+	got := all(story, synLine)
+	slices.Sort(got) // dumpcap has a thread for each interface, and their order is not that of the packets
+	slices.Sort(dialled)
+	if len(dialled) == 0 || !slices.Equal(got, dialled) {
+		t.Errorf("SYNs of data connections\ntrace:  %q\ntshark: %q", got, dialled)
+	}
+}
+
+// nearOf is the interface by which a client's packets come.
+func nearOf(client string) string {
+	if strings.HasPrefix(client, "192.168.50.") {
+		return "lan0"
+	}
+	return "wan0"
+}
+
+// noSecret looks for a password in everything that trace left behind.
+func (tr *tracing) noSecret(story string, secrets ...string) {
+	tr.t.Helper()
+	raw, err := os.ReadFile(tr.file)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	for _, secret := range secrets {
+		if bytes.Contains(raw, []byte(secret)) {
+			tr.t.Errorf("the file has the password %q", secret)
+		}
+		if strings.Contains(story, secret) {
+			tr.t.Errorf("the story has the password %q", secret)
+		}
+	}
+}
+
+// read is the story that ftpgate tells of a file.
+func (tr *tracing) read(file string, args ...string) string {
+	tr.t.Helper()
+	story, complaint, code := command(tr.t, append([]string{"trace", "--read", file}, args...)...)
+	if code != 0 {
+		tr.t.Fatalf("reading %s: %s", file, complaint)
+	}
+	return story
+}
+
+// mustTell wants patterns in a story, in this order.
+func mustTell(t *testing.T, story string, patterns ...string) {
+	t.Helper()
+	rest := story
+	for _, p := range patterns {
+		at := regexp.MustCompile(p).FindStringIndex(rest)
+		if at == nil {
+			t.Errorf("the story does not tell, or not in this place: %s", p)
+			return
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+// TestTrace: trace tells of transfers in all four flows through the gateway what tshark tells of them, live and from the
+// file of another program, and writes a file that tshark reads.
 func TestTrace(t *testing.T) {
 	r := newRouter(t, lab.Options{})
 	servers := map[string]*peers.Server{
@@ -72,21 +223,220 @@ func TestTrace(t *testing.T) {
 		lab.Server:  r.serve(peers.Pyftpdlib(), lab.Server, peers.ServerOptions{}),
 	}
 	r.start(fmt.Sprintf(usualRules, "", ""))
-	tr := r.trace(t)
-	for _, f := range []flow{
-		{client: lab.Client, dials: "203.0.113.20:21", server: lab.Outside},
-		{client: lab.Outside, dials: "203.0.113.1:21", server: lab.Server},
+	for _, c := range []struct {
+		name, client, from, dials, server string
+		told                              []string
+	}{
+		{"outbound", lab.Client, "192.168.50.10", "203.0.113.20:21", lab.Outside, []string{
+			`client 192\.168\.50\.10:\d+ → 203\.0\.113\.20:21 \(lan0\)`, `the gateway connects 203\.0\.113\.1:\d+ → 203\.0\.113\.20:21 \(wan0\)`,
+			`server: 220 `, `client: USER lab`, `client: PASS \*\*\*\*\n`, `client: PORT 192,168,50,10,`,
+			`the server got: PORT 203,0,113,1,\S+ \(another address: 192\.168\.50\.10:\d+ became 203\.0\.113\.1:\d+\)`,
+			`data: SYN 203\.0\.113\.20:\d+ → 203\.0\.113\.1:\d+ \(wan0\)`, `goes on as 203\.0\.113\.20:\d+ → 192\.168\.50\.10:\d+ \(lan0\)`,
+			`answered after `, `client: STOR `, `closed after .*, 200000 bytes from the client`, `client: PASV`, `client: RETR`, `200000 bytes from the server`,
+			`client: QUIT`, `server: 221`, `1 session, 12 transfers, 12 data connections`,
+		}},
+		{"inbound", lab.Outside, "203.0.113.20", "203.0.113.1:21", lab.Server, []string{
+			`client 203\.0\.113\.20:\d+ → 203\.0\.113\.1:21 \(wan0\)`, `the gateway connects 203\.0\.113\.20:\d+ → 192\.168\.50\.20:21 \(lan0\)`,
+			`client: PORT 203,0,113,20,`, `the server got the same`, `data: SYN 192\.168\.50\.20:\d+ → 203\.0\.113\.20:\d+ \(lan0\)`,
+			`goes on as 203\.0\.113\.1:\d+ → 203\.0\.113\.20:\d+ \(wan0\)`, `client: PASV`, `server: 227 .*\(192,168,50,20,`,
+			`the client got: 227 .*\(203,0,113,1,.*\(another address: 192\.168\.50\.20:\d+ became 203\.0\.113\.1:\d+\)`,
+			`data: SYN 203\.0\.113\.20:\d+ → 203\.0\.113\.1:\d+ \(wan0\)`, `goes on as 203\.0\.113\.20:\d+ → 192\.168\.50\.20:\d+ \(lan0\)`,
+			`client: EPSV`, `1 session, 12 transfers, 12 data connections`,
+		}},
 	} {
-		c := login(t, r.Host(f.client), f.dials, dialogue.Options{})
-		for _, mode := range dialogue.Modes(false) {
-			roundTrip(t, c, mode, servers[f.server])
+		t.Run(c.name, func(t *testing.T) {
+			tr := r.trace(t)
+			witness, stop := r.dumpcap(t)
+			session := login(t, r.Host(c.client), c.dials, dialogue.Options{})
+			for _, mode := range dialogue.Modes(false) {
+				roundTrip(t, session, mode, servers[c.server])
+			}
+			if _, err := session.Want(221, "QUIT"); err != nil {
+				t.Fatal(err)
+			}
+			session.Close()
+			tr.await("closes the connection")
+			story := tr.stop()
+			stop()
+			mustTell(t, story, c.told...)
+			if n := len(all(story, bytesLine)); n != 12 {
+				t.Errorf("%d of 12 data connections have ended with their bytes", n)
+			}
+			tr.noSecret(story, peers.Password)
+			sameAsTshark(t, story, witness, c.from)
+			sameAsTshark(t, story, tr.file, c.from)
+			later := tr.read(witness)
+			mustTell(t, later, c.told...)
+			sameAsTshark(t, later, witness, c.from)
+			mustTell(t, tr.read(tr.file), c.told...)
+			tr.commented(c.from)
+		})
+	}
+	r.stop()
+}
+
+// commented looks for comments on the packets that matter, as tshark reads them.
+func (tr *tracing) commented(client string) {
+	tr.t.Helper()
+	for filter, want := range map[string]string{
+		"ftp.request.command==\"PORT\" && ip.src==" + client + " && frame.interface_name==\"" + nearOf(client) + "\"": "session 1: client: PORT ",
+		"ftp.request.command==\"PASS\" && ip.src==" + client + " && frame.interface_name==\"" + nearOf(client) + "\"": "session 1: client: PASS ****",
+		"ftp.response.code==226":                                  "session 1: server: 226",
+		"tcp.flags.syn==1 && tcp.flags.ack==0 && tcp.port!=21":    "session 1: data: ",
+		"tcp.flags.syn==1 && tcp.flags.ack==0 && tcp.dstport==21": "session 1: ",
+	} {
+		comments := tshark(tr.t, tr.file, filter, "frame.comment")
+		if len(comments) == 0 {
+			tr.t.Errorf("no packet is %s, or none has a comment", filter)
 		}
-		if _, err := c.Want(221, "QUIT"); err != nil {
+		found := false
+		for _, c := range comments {
+			found = found || strings.Contains(c, want)
+		}
+		if !found {
+			tr.t.Errorf("no comment on %s has %q: %q", filter, want, comments)
+		}
+	}
+	if bad := tshark(tr.t, tr.file, "tcp.checksum.status==0 && tcp.len>0 && ftp", "frame.number"); len(bad) > 0 {
+		tr.t.Errorf("packets with a bad checksum: %v", bad)
+	}
+}
+
+// TestTraceHelper: the same without the gateway, through the kernel's helper, which writes over the addresses.
+func TestTraceHelper(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	for _, rule := range []string{
+		"-t raw -A PREROUTING -i lan0 -p tcp --dport 21 -j CT --helper ftp",
+		"-A FORWARD -i lan0 -o wan0 -p tcp --dport 21 -m conntrack --ctstate NEW -j ACCEPT",
+	} {
+		r.run("iptables-nft", strings.Fields(rule)...)
+	}
+	s := r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	tr := r.trace(t)
+	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	for _, mode := range dialogue.Modes(false) {
+		roundTrip(t, c, mode, s)
+	}
+	if _, err := c.Want(221, "QUIT"); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	tr.await("closes the connection")
+	story := tr.stop()
+	told := []string{
+		`client 192\.168\.50\.10:\d+ → 203\.0\.113\.20:21 \(lan0\)`, `it goes on as 203\.0\.113\.1:\d+ → 203\.0\.113\.20:21 \(wan0\)`,
+		`client: PORT 192,168,50,10,`, `the server got: PORT 203,0,113,1,\S+ \(another address`,
+		`data: SYN 203\.0\.113\.20:\d+ → 203\.0\.113\.1:\d+ \(wan0\)`, `goes on as 203\.0\.113\.20:\d+ → 192\.168\.50\.10:\d+ \(lan0\)`,
+		`200000 bytes from the client`, `200000 bytes from the server`, `client: EPSV`, `1 session, 12 transfers, 12 data connections`,
+	}
+	mustTell(t, story, told...)
+	if strings.Contains(story, "gateway") {
+		t.Error("it tells of a gateway, and there is none")
+	}
+	tr.noSecret(story, peers.Password)
+	sameAsTshark(t, story, tr.file, "192.168.50.10")
+	mustTell(t, tr.read(tr.file), told...)
+	tr.commented("192.168.50.10")
+}
+
+// TestTraceFailures: a data connection that does not come about is explained by what was on the wire.
+func TestTraceFailures(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Pyftpdlib(), lab.Server, peers.ServerOptions{})
+	r.start(fmt.Sprintf(usualRules, "", ""))
+	filter := func(t *testing.T, target ...string) {
+		program := "iptables-" + string(r.Variant())
+		rule := append([]string{"FORWARD", "-d", "192.168.50.20", "-p", "tcp", "!", "--dport", "21", "-j"}, target...)
+		r.run(program, append([]string{"-I"}, rule...)...)
+		t.Cleanup(func() { r.run(program, append([]string{"-D"}, rule...)...) })
+	}
+	// knock connects to where the gateway has said that it may, and gives up.
+	knock := func(t *testing.T, c *dialogue.Client, seconds string) {
+		d, err := c.Open(dialogue.PASV)
+		if err != nil {
 			t.Fatal(err)
 		}
-		c.Close()
+		if _, err := r.Host(lab.Outside).Run(t.Context(), "timeout", seconds, "bash", "-c",
+			fmt.Sprintf("exec 3<>/dev/tcp/%s/%d", d.Announced.Addr(), d.Announced.Port())); err == nil {
+			t.Fatal("it was admitted")
+		}
 	}
+	for _, c := range []struct {
+		name    string
+		provoke func(t *testing.T, c *dialogue.Client)
+		wait    string
+		told    []string
+	}{
+		{"dropped", func(t *testing.T, c *dialogue.Client) {
+			filter(t, "DROP")
+			knock(t, c, "4")
+		}, "was not answered for", []string{
+			`data: SYN 203\.0\.113\.20:\d+ → 203\.0\.113\.1:\d+ \(wan0\)`, `again: the 2nd in 1`,
+			`was not answered for 3.*: it came in and did not go on, so this host drops it or leads it nowhere`,
+		}},
+		{"rejected", func(t *testing.T, c *dialogue.Client) {
+			filter(t, "REJECT", "--reject-with", "icmp-admin-prohibited")
+			knock(t, c, "1")
+		}, "rejected", []string{`data: SYN`, `data: rejected \(ICMP administratively prohibited, by 203\.0\.113\.1 \(wan0\)\) after `}},
+		{"reset", func(t *testing.T, c *dialogue.Client) {
+			filter(t, "REJECT", "--reject-with", "tcp-reset")
+			knock(t, c, "1")
+		}, "refused", []string{`data: SYN`, `data: refused \(RST by 203\.0\.113\.1:\d+ \(wan0\)\) after `}},
+		{"never", func(t *testing.T, c *dialogue.Client) {
+			if _, err := c.Open(dialogue.PASV); err != nil {
+				t.Fatal(err)
+			}
+		}, "", []string{`PASV: no SYN came for 203\.0\.113\.1:\d+: the client never connected`, `what did not work:\n  \[1\] PASV: no SYN came`}},
+		{"the server's port is closed", func(t *testing.T, c *dialogue.Client) {
+			if _, err := c.Cmd("RETR missing"); err != nil {
+				t.Fatal(err)
+			}
+		}, "RETR", []string{`client: RETR missing`, `server: 4|server: 5`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tr := r.trace(t)
+			session := login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{})
+			c.provoke(t, session)
+			tr.await(c.wait)
+			session.Close()
+			tr.await("closes the connection")
+			story := tr.stop()
+			mustTell(t, story, c.told...)
+			tr.noSecret(story, peers.Password)
+		})
+	}
+	r.stop()
+}
+
+// TestTraceSecrets: no password is in the file or the story, however it comes, on both sides.
+func TestTraceSecrets(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	r.start(plain)
+	tr := r.trace(t)
+	const hidden = "Xyzzy-hidden-7"
+	for _, o := range []dialogue.Options{{}, {ByteWise: true}} {
+		for _, line := range []string{"PASS " + hidden, "pAsS " + hidden, "ACCT " + hidden, "SITE PSWD old " + hidden, " PASS " + hidden} {
+			c, err := dialogue.Dial(t.Context(), r.Host(lab.Client), mustAddrPort(t, "203.0.113.20:21"), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range []string{"USER lab", line} {
+				if _, err := c.Cmd(l); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Close()
+		}
+	}
+	eventually(t, "the end of all sessions", func() bool { return strings.Count(tr.process.Output(), "client closes the connection") == 10 })
 	story := tr.stop()
-	t.Log(story)
-	t.Fail()
+	tr.noSecret(story, hidden, hidden[1:], "hidden")
+	raw, err := os.ReadFile(tr.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(raw, []byte("PASS ****")); n < 4 {
+		t.Errorf("only %d passwords can be seen to have been overwritten", n)
+	}
 }

@@ -81,7 +81,7 @@ func runTrace(cmd *cobra.Command, t traceFlags) error {
 	}
 	w.follower = trace.NewFollower(options)
 	if t.read != "" {
-		return w.file(t.read, t.write, out)
+		return w.file(where.ports, t.read, t.write, out)
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT)
 	defer stop()

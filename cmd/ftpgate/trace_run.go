@@ -82,7 +82,7 @@ func (w *tracer) record(path string) (end func() error, err error) {
 }
 
 // file reads a capture.
-func (w *tracer) file(read, write string, out io.Writer) error {
+func (w *tracer) file(ports []uint16, read, write string, out io.Writer) error {
 	in, err := os.Open(read)
 	if err != nil {
 		return runError{fmt.Errorf("reading packets: %w", err)}
@@ -95,7 +95,7 @@ func (w *tracer) file(read, write string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = trace.ReadFile(in, w.take)
+	err = trace.ReadFile(in, ports, w.take)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", read, err)
 	}

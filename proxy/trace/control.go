@@ -92,8 +92,8 @@ func (f *Follower) legOf(s *Segment) (l *leg, up bool) {
 	f.legs[t] = l
 	if !s.opening() {
 		l.lastSeg[side(up)] = signature{s.Seq, s.Ack, s.Size, s.Time}
-		l.tell(f, "joined", func() { f.joined(l) })
 		f.place(l)
+		l.tell(f, "joined", func() { f.joined(l) })
 	}
 	return l, up
 }
@@ -116,8 +116,8 @@ func (f *Follower) makeRoom() bool {
 // opened is the first SYN of a connection.
 func (f *Follower) opened(l *leg) {
 	f.fresh = append(f.fresh, l)
-	l.tell(f, "SYN of a control connection", func() { f.introduce(l, "") })
 	f.place(l)
+	l.tell(f, "SYN of a control connection", func() { f.introduce(l, "") })
 }
 
 func (f *Follower) joined(l *leg) {

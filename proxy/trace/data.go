@@ -128,20 +128,27 @@ func (d *data) end(w *flow, how string, at time.Time) {
 	}
 	d.ended = true
 	d.session.f.sum.data(w, d.session.hidden)
-	d.session.add("data: %s after %s, %s", how, span(at.Sub(w.handshake.first)), w.carried())
+	d.session.add("data: %s after %s, %s", how, span(at.Sub(w.handshake.first)), d.carried(w))
 }
 
 // carried says how much was carried, and which way.
-func (w *flow) carried() string {
+func (d *data) carried(w *flow) string {
+	dialler, listener := d.first().client.String(), d.first().server.String()
+	if d.n != nil {
+		dialler, listener = "the client", "the server"
+		if d.n.active {
+			dialler, listener = listener, dialler
+		}
+	}
 	switch {
 	case w.up.total == 0 && w.down.total == 0:
 		return "not a byte was carried"
 	case w.down.total == 0:
-		return fmt.Sprintf("%d bytes from %s", w.up.total, w.client)
+		return fmt.Sprintf("%d bytes from %s", w.up.total, dialler)
 	case w.up.total == 0:
-		return fmt.Sprintf("%d bytes from %s", w.down.total, w.server)
+		return fmt.Sprintf("%d bytes from %s", w.down.total, listener)
 	}
-	return fmt.Sprintf("%d bytes from %s, %d from %s", w.up.total, w.client, w.down.total, w.server)
+	return fmt.Sprintf("%d bytes from %s, %d from %s", w.up.total, dialler, w.down.total, listener)
 }
 
 // established says whether both sides had the connection.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/google/gopacket/layers"
@@ -26,28 +27,78 @@ type frame struct {
 	size int
 }
 
-// ReadFile gives the segments of a capture file, pcap or pcapng, to take, in the order of the file. The segment is taken's
-// own. A file that ends in the middle of a packet, as that of a killed program, is read as far as it goes.
-func ReadFile(r io.Reader, take func(*Segment) error) error {
+// ReadFile gives the segments of a capture file, pcap or pcapng, to take, in the order of their times. The segment is
+// taken's own. Of what is not to or from the control ports it has no payload. A file that ends in the middle of a packet, as that of
+// a killed program, is read as far as it goes.
+func ReadFile(r io.Reader, ports []uint16, take func(*Segment) error) error {
 	next, err := openFile(bufio.NewReader(r))
 	if err != nil {
 		return err
 	}
 	d := NewDecoder()
+	order := sorter{take: take}
 	for {
 		p, err := careful(next)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
+			return order.flush()
 		}
 		if err != nil {
-			return fmt.Errorf("reading packets: %w", err)
+			return errors.Join(order.flush(), fmt.Errorf("reading packets: %w", err))
 		}
-		if s := d.Frame(p.link, p.time, p.on, p.data, p.size); s != nil {
-			if err := take(s); err != nil {
-				return err
-			}
+		s := d.Frame(p.link, p.time, p.on, p.data, p.size)
+		if s == nil {
+			continue
+		}
+		if s.Rejected == "" && !slices.Contains(ports, s.Source.Port()) && !slices.Contains(ports, s.Destination.Port()) {
+			s.Data = slices.Clone(s.Data[:len(s.Data)-len(s.Payload)])
+			s.Payload = nil
+		}
+		if err := order.add(s); err != nil {
+			return err
 		}
 	}
+}
+
+const (
+	// disorder is how much earlier than one before it a packet may be. A program that captures on several interfaces writes
+	// those of each as they come to it.
+	disorder = 5 * time.Second
+	// maxDisorder bounds the segments that wait for earlier ones.
+	maxDisorder = 100_000
+)
+
+// sorter brings segments into the order of their times; those of one time stay as they came.
+type sorter struct {
+	take    func(*Segment) error
+	waiting []*Segment // the earliest first
+}
+
+// add takes a segment, and gives away those that nothing earlier can come before any more.
+func (o *sorter) add(s *Segment) error {
+	at := len(o.waiting)
+	for at > 0 && o.waiting[at-1].Time.After(s.Time) {
+		at--
+	}
+	o.waiting = slices.Insert(o.waiting, at, s)
+	latest := o.waiting[len(o.waiting)-1].Time
+	ready := 0
+	for ready < len(o.waiting) && (latest.Sub(o.waiting[ready].Time) > disorder || len(o.waiting)-ready > maxDisorder) {
+		ready++
+	}
+	return o.give(ready)
+}
+
+// flush gives the rest away.
+func (o *sorter) flush() error { return o.give(len(o.waiting)) }
+
+func (o *sorter) give(n int) error {
+	for _, s := range o.waiting[:n] {
+		if err := o.take(s); err != nil {
+			return err
+		}
+	}
+	o.waiting = slices.Delete(o.waiting, 0, n)
+	return nil
 }
 
 // careful makes an error of what a reader does about a block that is shorter than it should be.

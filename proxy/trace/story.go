@@ -83,20 +83,21 @@ func (p *Printer) Print(l Line) error {
 
 // Print writes the summary.
 func (s Summary) Print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "\n%d sessions, %d transfers, %d data connections with %d bytes\n", s.Sessions, s.Transfers, s.Connections, s.Bytes)
+	_, err := fmt.Fprintf(w, "\n%s, %s, %s with %s\n", some(s.Sessions, "session"), some(s.Transfers, "transfer"),
+		some(s.Connections, "data connection"), some(s.Bytes, "byte"))
 	write := func(format string, args ...any) {
 		if err == nil {
 			_, err = fmt.Fprintf(w, format, args...)
 		}
 	}
 	if s.TLS > 0 {
-		write("%d sessions turned to TLS: nothing more could be read of them\n", s.TLS)
+		write("%s turned to TLS: nothing more could be read\n", some(s.TLS, "session"))
 	}
 	if s.Lost > 0 {
-		write("%d bytes of control connections were not captured: the story has holes\n", s.Lost)
+		write("%s of control connections not captured: the story has holes\n", some(s.Lost, "byte"))
 	}
 	if s.NotFollowed > 0 {
-		write("%d connections were not followed: too many at a time\n", s.NotFollowed)
+		write("%s not followed: too many at a time\n", some(s.NotFollowed, "connection"))
 	}
 	if len(s.Failures) == 0 {
 		return err
@@ -109,4 +110,11 @@ func (s Summary) Print(w io.Writer) error {
 		write("  and %d more\n", s.More)
 	}
 	return err
+}
+
+func some[N int | int64](n N, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
