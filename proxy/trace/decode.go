@@ -2,6 +2,7 @@ package trace
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -39,6 +40,9 @@ func (d *Decoder) Frame(link layers.LinkType, at time.Time, on string, frame []b
 	data, before := network(link, frame)
 	if len(data) == 0 {
 		return nil
+	}
+	if index, ok := interfaceIn(link, frame); ok {
+		on = fmt.Sprintf("interface %d", index)
 	}
 	return d.Decode(&Packet{Time: at, Interface: on, Data: data, Length: max(wire-before, len(data))})
 }

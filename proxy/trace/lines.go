@@ -30,6 +30,7 @@ type lines struct {
 	at     []int // where each byte of line that is new stands in what is being read
 	telnet byte  // 0, IAC, or one that an option follows
 	secret bool  // the line has a secret, also where it was cut
+	from   int   // where in the line it begins
 
 	found  []string // lines read since take
 	masked bool     // something was overwritten since take
@@ -93,17 +94,15 @@ func (l *lines) piece(b []byte) {
 			l.at = append(l.at, i)
 		}
 	}
-	if l.secret {
-		l.mask(b, 0)
+	if !l.secret && l.client {
+		l.from, l.secret = ftp.SecretFrom(l.line)
+	}
+	if !l.secret {
 		return
 	}
-	from, secret := ftp.SecretFrom(l.line)
-	if !secret || !l.client {
-		return
-	}
-	l.secret = true
+	from := l.from
 	if from < len(l.line) && l.line[from] == ' ' {
-		from++ // a dissector sees verb and argument
+		from++ // so that a dissector sees verb and argument
 	}
 	switch {
 	case from < first:

@@ -22,6 +22,14 @@ const (
 	maxTags = 4
 )
 
+// interfaceIn returns the number of the interface in a frame of a capture on all interfaces, where its link layer has it.
+func interfaceIn(link layers.LinkType, frame []byte) (index uint32, ok bool) {
+	if link != linkTypeSLL2 || len(frame) < 20 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(frame[4:]), true
+}
+
 // network returns the IP packet in a frame, nil if there is none, and how many bytes come before it.
 func network(link layers.LinkType, frame []byte) (packet []byte, before int) {
 	switch link {

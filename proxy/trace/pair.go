@@ -136,7 +136,7 @@ func (f *Follower) mayServe(l *leg, s *session) bool {
 	if f.o.Own != nil {
 		return f.o.Own(l.client.Addr()) || same && n.on != l.on
 	}
-	return n.on != l.on || !same
+	return n.on != l.on || n.on == "" && !same
 }
 
 // certain says whether a connection that began with its SYN can be nothing else, if there is one candidate.
