@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -438,5 +439,20 @@ func TestTraceSecrets(t *testing.T) {
 	}
 	if n := bytes.Count(raw, []byte("PASS ****")); n < 4 {
 		t.Errorf("only %d passwords can be seen to have been overwritten", n)
+	}
+}
+
+// TestTraceRights: without the right to capture it fails, and says what to do.
+func TestTraceRights(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	out, err := r.Host(lab.Router).Run(t.Context(), "setpriv", "--bounding-set=-net_raw", gatewayBinary, "trace", "--duration", "1s")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(out, "run it as root, or give it CAP_NET_RAW") {
+		t.Errorf("%v: %s", err, out)
+	}
+	// With it, and nothing named, it watches what is up, and ends by itself.
+	out, err = r.Host(lab.Router).Run(t.Context(), gatewayBinary, "trace", "--duration", "100ms", "--port", "2121")
+	if err != nil || !strings.Contains(out, "watching lan0, wan0 for control connections to port 2121") || !strings.Contains(out, "0 sessions") {
+		t.Errorf("%v: %s", err, out)
 	}
 }

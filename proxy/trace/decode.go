@@ -89,11 +89,12 @@ func (d *Decoder) Decode(p *Packet) *Segment {
 // where an interface has gathered several packets into one. A header without a length (the same, larger than 64 KiB)
 // leaves it.
 func (p *Packet) trim() {
-	length := 0
+	length, least := 0, 20
 	switch {
 	case len(p.Data) >= 20 && p.Data[0]>>4 == 4:
 		length = int(binary.BigEndian.Uint16(p.Data[2:]))
 	case len(p.Data) >= 40 && p.Data[0]>>4 == 6:
+		least = 40
 		if length = int(binary.BigEndian.Uint16(p.Data[4:])); length > 0 {
 			length += 40
 		}
@@ -101,7 +102,10 @@ func (p *Packet) trim() {
 		p.Data = nil
 		return
 	}
-	if length > 0 {
+	switch {
+	case length > 0 && length < least:
+		p.Data = nil
+	case length > 0:
 		p.Length = length
 		p.Data = p.Data[:min(len(p.Data), length)]
 	}

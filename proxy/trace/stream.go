@@ -7,6 +7,9 @@ const (
 	maxEarly = 64
 	// maxEarlyBytes bounds their bytes. A control connection has little on the way at a time.
 	maxEarlyBytes = 64 << 10
+	// maxAhead is how far before its turn a segment can be, in bytes: more than a receiver of control lines ever allows. What is
+	// further away follows a hole.
+	maxAhead = 1 << 20
 )
 
 // stream puts the segments of one direction of a connection into their order.
@@ -45,6 +48,10 @@ func (s *stream) take(seg *Segment, to sink) (again int, early bool) {
 		s.synced, s.next = true, seg.Seq
 	}
 	off := ahead(s.next, seg.Seq)
+	if off < -maxAhead && seg.Size > 0 {
+		to.lost(ahead(seg.Seq, s.next))
+		s.early, s.held, s.next, off = nil, 0, seg.Seq, 0
+	}
 	switch {
 	case seg.Size == 0 || off >= seg.Size:
 		return len(seg.Payload), false
