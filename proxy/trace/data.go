@@ -61,7 +61,7 @@ func (d *data) first() *flow { return d.flows[0] }
 func (d *data) opening(w *flow, s *Segment, fresh bool) {
 	switch {
 	case !fresh && d.first() == w:
-		d.session.add("data: SYN %s, again: the %s in %s", w.tuple, ordinal(w.syns), span(s.Time.Sub(w.handshake.first)))
+		d.session.add("data: SYN again, the %s in %s", ordinal(w.syns), span(s.Time.Sub(w.handshake.first)))
 	case !fresh:
 		d.session.f.note("SYN again")
 	case len(d.flows) == 1 && d.n == nil:

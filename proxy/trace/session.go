@@ -234,7 +234,9 @@ func (s *session) end(closed bool) {
 	for len(s.negotiations) > 0 {
 		n := s.negotiations[0]
 		if why := n.why(); why != "" && !n.told && !s.tls {
-			s.add("%s: %s", n.verb, why)
+			if d := n.data; d == nil || !d.told && !d.refused() {
+				s.add("%s: %s", n.verb, why)
+			}
 			s.fail("%s: %s", n.verb, why)
 		}
 		n.drop()
