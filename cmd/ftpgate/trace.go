@@ -39,6 +39,10 @@ kernel's helper is followed as well. Ctrl-C ends it with a summary.
 
 Without --interface it watches the interfaces of the configuration, else all that
 are up; without --port the control ports of the configuration, else 21.`,
+		Example: `  ftpgate trace
+  ftpgate trace --interface eth0 --interface eth1 --client 192.168.50.10
+  ftpgate trace --write ftp.pcapng --duration 5m
+  ftpgate trace --read ftp.pcapng`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("%q is too much; name interfaces with --interface, a capture with --read", args[0])}
