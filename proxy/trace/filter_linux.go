@@ -21,7 +21,7 @@ const (
 // rejected. interfaces are indices, none for all.
 func captureFilter(ports []uint16, interfaces []int) ([]bpf.RawInstruction, error) {
 	if len(ports) > maxPorts {
-		return nil, fmt.Errorf("%d control ports are more than %d", len(ports), maxPorts)
+		return nil, fmt.Errorf("%d control ports are more than %d: choose some with --port", len(ports), maxPorts)
 	}
 	var p program
 	if len(interfaces) > 0 {
