@@ -56,7 +56,7 @@ are up; without --port the control ports of the configuration, else 21.`,
 	flags.StringSliceVarP(&t.interfaces, "interface", "i", nil, "interface to watch; may be repeated")
 	flags.StringVar(&t.client, "client", "", "only the sessions of this client: an address or a network")
 	flags.UintSliceVar(&t.ports, "port", nil, "control port; may be repeated")
-	flags.StringVarP(&t.write, "write", "w", "", "write the packets, with comments, to this pcapng file")
+	flags.StringVarP(&t.write, "write", "w", "", "write the packets, with comments, to this pcapng file, over what is in it")
 	flags.StringVarP(&t.read, "read", "r", "", "read this capture (pcap, pcapng) instead of interfaces")
 	flags.DurationVar(&t.duration, "duration", 0, "end after this time")
 	return cmd

@@ -148,3 +148,18 @@ func TestSecretsStayOutOfErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretFrom: it points at what Redact masks, also in a line that has only begun.
+func TestSecretFrom(t *testing.T) {
+	for line, want := range map[string]int{
+		"PASS geheim": 4, "pass": 4, "PAS": -1, "  PASS x": 6, "PASSWD x": 4, "SITE PSWD a": 9, "SITE CHMOD a": -1, "P\xff\xf1ASS x": 6, "": -1, "CWD PASS": -1,
+	} {
+		from, secret := SecretFrom([]byte(line))
+		if secret != (want >= 0) || secret && from != want || !secret && from != len(line) {
+			t.Errorf("%q: %d, %t", line, from, secret)
+		}
+		if secret != strings.HasSuffix(Redact("", []byte(line)), mask) {
+			t.Errorf("%q: Redact has it as %q", line, Redact("", []byte(line)))
+		}
+	}
+}

@@ -93,7 +93,7 @@ func (f *Follower) legOf(s *Segment) (l *leg, up bool) {
 	if !s.opening() {
 		l.lastSeg[side(up)] = signature{s.Seq, s.Ack, s.Size, s.Time}
 		f.place(l)
-		l.tell(f, "joined", func() { f.joined(l) })
+		l.tell(f, "joined", func() { f.introduce(l, "; it was there already, what came before is not known") })
 	}
 	return l, up
 }

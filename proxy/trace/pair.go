@@ -26,7 +26,7 @@ func (f *Follower) place(l *leg) {
 	switch {
 	case len(some) == 0:
 		f.begin(l)
-	case len(some) == 1 && f.certain(some[0], l):
+	case len(some) == 1 && f.o.Own != nil && l.seen: // it begins here, and nobody else may have made it
 		f.pair(some[0], l)
 	default:
 		f.undecided = append(f.undecided, l)
@@ -138,9 +138,6 @@ func (f *Follower) mayServe(l *leg, s *session) bool {
 	}
 	return n.on != l.on || n.on == "" && !same
 }
-
-// certain says whether a connection that began with its SYN can be nothing else, if there is one candidate.
-func (f *Follower) certain(_ *session, l *leg) bool { return f.o.Own != nil && l.seen }
 
 // claimByCommand gives l to the session whose client has just said the same.
 func (f *Follower) claimByCommand(l *leg, c command) {
