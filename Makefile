@@ -18,7 +18,7 @@ PACKAGES    ?= ./...
 PARALLEL    ?= 2
 # Tested with the other backend as well, at the same time: they wait more than they work.
 RING        ?= ./cmd/ftpgate
-TESTTIMEOUT ?= 20m
+TESTTIMEOUT ?= 40m
 FUZZTIME    ?= 60s
 # For ftpgate-demo: --iptables legacy, --full, --hold.
 DEMOFLAGS   ?=
