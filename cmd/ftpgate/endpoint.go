@@ -119,6 +119,9 @@ func (o *outlook) Gateway() status.Gateway {
 	for _, r := range p.config.Rules {
 		v.Rules = append(v.Rules, status.Rule{Name: r.Name, Direction: string(r.Direction), Ports: r.Ports, Limit: r.Limits.Sessions})
 	}
+	if p.audit != nil {
+		v.Audit = status.Audit(p.audit.Stats())
+	}
 	v.NotReady = p.notReady(routed, o.FirewallStats())
 	v.Ready = v.NotReady == ""
 	return v
