@@ -31,11 +31,14 @@ type Interfaces struct {
 	WAN []string // Internet side, at least one
 }
 
-// Firewall says which program's tables hold the pinholes, and how long an unused one lives.
+// Firewall says which program's tables hold the pinholes, how long an unused one lives, and what else the packet filter
+// does for the LAN.
 type Firewall struct {
 	Backend        Backend
 	IPTables       IPTables
 	PinholeTimeout time.Duration // 1 s to 5 min
+	Forwarding     bool          // make the host forward, LAN to WAN and nothing else that is new
+	Masquerade     bool          // translate what leaves from LAN to WAN: IPv4, and unique local IPv6
 }
 
 // Status says where the daemon tells what it does. Beyond the loopback addresses and Unix sockets it has a token or TLS.

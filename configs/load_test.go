@@ -115,12 +115,6 @@ func TestKeys(t *testing.T) {
 			"f.yaml:4: pinhole_timeout: unknown key; did you mean firewall.pinhole_timeout?"}},
 		{"far", base + "log: {colour: blue}\n", []string{"f.yaml:4: log.colour: unknown key; the keys here are level, format"}},
 		{"twice", base + "log: {level: info}\nlisten_port: 1\nlog: {level: debug}\n", []string{"f.yaml:6: log: stated before, in line 4; keep one"}},
-		{"later", base + `firewall:
-  forwarding: true
-  masquerade: true
-`, []string{
-			"f.yaml:5: firewall.forwarding: this key comes with a later version of ftpgate; remove it",
-			"f.yaml:6: firewall.masquerade: this key comes with a later version of ftpgate; remove it"}},
 		{"later in a rule", published + "    tls: {server: off}\n    data: {server_mode: client}\n", []string{
 			"f.yaml:6: rules[0].tls.server: this key comes with a later version of ftpgate; remove it",
 			"f.yaml:7: rules[0].data.server_mode: this key comes with a later version of ftpgate; remove it"}},
@@ -136,7 +130,7 @@ func TestKeys(t *testing.T) {
 			"f.yaml:3: rules[0].direction: missing; write direction: outbound or direction: inbound"}},
 		{"not a mapping", base + "log: info\nfirewall: [iptables]\n", []string{
 			`f.yaml:4: log: "info": not a mapping; write its keys with their values: level, format`,
-			"f.yaml:5: firewall: not a mapping; write its keys with their values: backend, iptables, pinhole_timeout"}},
+			"f.yaml:5: firewall: not a mapping; write its keys with their values: backend, iptables, pinhole_timeout, forwarding, masquerade"}},
 		{"no rule", top + "rules: []\n", []string{"f.yaml:2: rules: no rule; write at least one: - {name: office, direction: outbound}"}},
 		{"rules not a list", top + "rules: {name: office}\n", []string{
 			"f.yaml:2: rules: not a list; write the values in brackets: [one, another]"}},

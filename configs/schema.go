@@ -38,6 +38,8 @@ func (c *Config) fields() []field {
 			field{key: "iptables", kind: choice(&c.Firewall.IPTables, "a variant of iptables",
 				[]IPTables{IPTablesAuto, IPTablesNFT, IPTablesLegacy})},
 			field{key: "pinhole_timeout", kind: duration(&c.Firewall.PinholeTimeout, longestPinhole)},
+			field{key: "forwarding", kind: boolean(&c.Firewall.Forwarding)},
+			field{key: "masquerade", kind: boolean(&c.Firewall.Masquerade)},
 		)},
 		{key: "listen_port", kind: port(&c.ListenPort)},
 		{key: "status", kind: group(
@@ -116,7 +118,7 @@ func (t *Timeouts) fields() []field {
 // ignored would promise what does not happen.
 func comesLater(path string) bool {
 	switch indexes.ReplaceAllString(path, "[]") {
-	case "firewall.forwarding", "firewall.masquerade", "rules[].data.server_mode", "rules[].tls.server":
+	case "rules[].data.server_mode", "rules[].tls.server":
 		return true
 	}
 	return false

@@ -30,6 +30,9 @@ type Frame struct {
 	// Refused tells of connections to lent ports that no pinhole has admitted; its Group 0: nobody wants to know.
 	Refused RefusedLog
 
+	// Gateway is what the packet filter does for the LAN beside FTP; the zero value: nothing.
+	Gateway Gateway
+
 	// IPv4 and IPv6 say which families are touched at all.
 	IPv4, IPv6 bool
 }
@@ -110,6 +113,9 @@ func (f Frame) Validate() error {
 		if err := validRule(r.Interface, r.Port); err != nil {
 			return fmt.Errorf("%w: return from port %d: %w", ErrFrame, r.Port, err)
 		}
+	}
+	if err := f.Gateway.validate(); err != nil {
+		return fmt.Errorf("%w: gateway: %w", ErrFrame, err)
 	}
 	for _, p := range f.ServerPorts {
 		if p == 0 {

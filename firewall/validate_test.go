@@ -53,6 +53,7 @@ func TestValidateFrame(t *testing.T) {
 		f.Takeovers = []Takeover{{Interface: "lan0", Port: 21, Scope: RoutedOnly}}
 		f.Returns = []Return{{Interface: "wan0", Port: 21}}
 		f.ServerPorts = []uint16{21}
+		f.Gateway = Gateway{LAN: []string{"lan0"}, WAN: []string{"wan0"}, Forward: true}
 		return f
 	}
 	if err := frame().Validate(); err != nil {
@@ -71,6 +72,8 @@ func TestValidateFrame(t *testing.T) {
 		"return port 0":    func(f *Frame) { f.Returns[0].Port = 0 },
 		"return interface": func(f *Frame) { f.Returns[0].Interface = "" },
 		"server port 0":    func(f *Frame) { f.ServerPorts[0] = 0 },
+		"gateway of one":   func(f *Frame) { f.Gateway.WAN = nil },
+		"gateway pattern":  func(f *Frame) { f.Gateway.LAN[0] = "lan+" },
 	} {
 		f := frame()
 		spoil(&f)

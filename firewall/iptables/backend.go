@@ -40,7 +40,9 @@ func New(o Options) (*Backend, error) {
 	b := &Backend{choice: choice, suites: found}
 	name := fmt.Sprintf("%04x", rand.Uint32()&0xffff)
 	for i, is4 := range []bool{true, false} {
-		b.families[i] = newFamily(is4, choice.Variant, found[choice.Variant].family(is4), name)
+		fam := newFamily(is4, choice.Variant, found[choice.Variant].family(is4), name)
+		fam.other, fam.guards = found[choice.Variant.other()].family(is4), true
+		b.families[i] = fam
 	}
 	return b, nil
 }

@@ -26,7 +26,12 @@ type family struct {
 	variant Variant
 	tools   tools
 	run     string // this run's name, in the names of kernel buckets
-	static  func(f firewall.Frame, is4 bool) []table
+	static  func(f firewall.Frame, is4 bool, exposed []string) []table
+	other   tools // of the other variant, where the host has it
+	guards  bool  // the static part goes by what the host's rules leave open
+
+	frame   firewall.Frame // what is installed
+	exposed []string       // interfaces of the WAN that the host's own rules leave open
 
 	ipt    *goiptables.IPTables // nil until needed
 	marks  marks

@@ -39,7 +39,10 @@ func NewFilter() (*Filter, error) {
 	return f, nil
 }
 
-func onlyFilter(f firewall.Frame, _ bool) []table { return []table{filterTable(f, marksOf(f))} }
+// onlyFilter guards nothing: the other backend does.
+func onlyFilter(f firewall.Frame, _ bool, _ []string) []table {
+	return []table{filterTable(f, marksOf(f), nil)}
+}
 
 // Reachable reports rules that could not be passed: the namespace has tables of iptables-legacy, but not its programs.
 func (f *Filter) Reachable() error {

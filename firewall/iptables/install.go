@@ -28,8 +28,15 @@ func (f *family) install(frame firewall.Frame) error {
 
 // create builds the chains complete and hooks them last, the take-over last of all.
 func (f *family) create(frame firewall.Frame) error {
-	tables := f.static(frame, f.is4)
-	f.marks = marksOf(frame)
+	set, err := f.tools.read()
+	if err != nil {
+		return fmt.Errorf("looking for the host's rules: %w", err)
+	}
+	if _, err := f.expose(frame, set); err != nil {
+		return err
+	}
+	tables := f.static(frame, f.is4, f.exposed)
+	f.marks, f.frame = marksOf(frame), frame
 	for _, t := range tables {
 		if err := f.build(t); err != nil {
 			return f.diagnose(err)
@@ -106,13 +113,27 @@ func (f *family) origin(table, chain string) origin {
 	return madeNothing
 }
 
-// insert hooks one of our chains in the first place. It stays wherever others push it.
+// insert hooks one of our chains in the first place, where it stays wherever others push it, or behind the host's own
+// rules.
 func (f *family) insert(table string, j jump) error {
 	ipt, err := f.commands()
 	if err != nil {
 		return err
 	}
-	if err := ipt.Insert(table, j.from, 1, f.jumpSpec(table, j)...); err != nil {
+	at := 1
+	if j.late {
+		set, err := f.tools.read()
+		if err != nil {
+			return fmt.Errorf("looking for the host's rules: %w", err)
+		}
+		at = set[table].behind(j.from)
+	}
+	if at == 0 {
+		err = ipt.Append(table, j.from, f.jumpSpec(table, j)...)
+	} else {
+		err = ipt.Insert(table, j.from, at, f.jumpSpec(table, j)...)
+	}
+	if err != nil {
 		return told(fmt.Sprintf("hooking %s into %s of table %s", j.to, j.from, table), err)
 	}
 	return nil
@@ -145,8 +166,15 @@ func (f *family) rehearse() error {
 
 // replace exchanges the static part, table by table, each in one transaction, and keeps the pinholes.
 func (f *family) replace(frame firewall.Frame) error {
-	former := f.marks
-	tables := f.static(frame, f.is4)
+	former, were := f.marks, f.tables
+	set, err := f.tools.read()
+	if err != nil {
+		return fmt.Errorf("reading the rules: %w", err)
+	}
+	if _, err := f.expose(frame, set); err != nil {
+		return err
+	}
+	tables := f.static(frame, f.is4, f.exposed)
 	f.marks = marksOf(frame)
 	for _, t := range tables {
 		if err := f.fill(t); err != nil {
@@ -154,10 +182,12 @@ func (f *family) replace(frame firewall.Frame) error {
 			return f.diagnose(err)
 		}
 	}
-	f.tables = tables
-	set, err := f.tools.read()
-	if err != nil {
+	f.tables, f.frame = tables, frame
+	if set, err = f.tools.read(); err != nil {
 		return fmt.Errorf("reading the rules back: %w", err)
+	}
+	if err := f.retire(were, set); err != nil {
+		return err
 	}
 	if f.marks != former {
 		f.normal.jumps = nil // they match another mark now
@@ -168,6 +198,29 @@ func (f *family) replace(frame firewall.Frame) error {
 		}
 	}
 	return f.learn()
+}
+
+// retire removes the chains that a former frame needed and the present one does not.
+func (f *family) retire(were []table, set ruleset) error {
+	for _, was := range were {
+		var gone []string
+		i := slices.IndexFunc(f.tables, func(t table) bool { return t.name == was.name })
+		for _, c := range was.chains {
+			if set[was.name].has(c.name) && !slices.ContainsFunc(f.tables[i].chains, func(is chain) bool { return is.name == c.name }) {
+				gone = append(gone, c.name)
+			}
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		if _, err := f.unhookAll(was.name, set[was.name], gone); err != nil {
+			return err
+		}
+		if err := f.tools.commit(demolish(was.name, gone)); err != nil {
+			return fmt.Errorf("removing chains of a former configuration from table %s: %w", was.name, err)
+		}
+	}
+	return nil
 }
 
 // fill writes everything in our chains of a table anew, in one transaction; chains that are missing are made.

@@ -32,6 +32,7 @@ var goldenFrame = firewall.Frame{
 	Returns:     []firewall.Return{{Interface: "eth0", Port: 21}, {Interface: "eth1", Port: 21}},
 	ServerPorts: []uint16{2100, 21, 21},
 	Refused:     firewall.RefusedLog{Group: 7021, First: 50000, Last: 51999},
+	Gateway:     firewall.Gateway{LAN: []string{"eth0"}, WAN: []string{"eth1"}, Forward: true, Masquerade: true},
 	IPv4:        true, IPv6: true,
 }
 
@@ -73,11 +74,15 @@ func TestGolden(t *testing.T) {
 		}
 		m := marksOf(goldenFrame)
 		var b strings.Builder
-		for _, table := range static(goldenFrame, four) {
+		for _, table := range static(goldenFrame, four, goldenFrame.Gateway.WAN) {
 			b.WriteString(contents(table, nil, m, "run0"))
 			for _, j := range table.jumps {
 				f := goldenFamily(four)
-				fmt.Fprintf(&b, "# then iptables -t %s -I %s 1", table.name, j.from)
+				if j.late {
+					fmt.Fprintf(&b, "# then, behind the host's own rules, iptables -t %s -A %s", table.name, j.from)
+				} else {
+					fmt.Fprintf(&b, "# then iptables -t %s -I %s 1", table.name, j.from)
+				}
 				for _, w := range f.jumpSpec(table.name, j) {
 					b.WriteString(" " + quote(w))
 				}
@@ -117,7 +122,7 @@ func compare(t *testing.T, name, got string) {
 func TestEveryRuleIsOurs(t *testing.T) {
 	m := marksOf(goldenFrame)
 	for _, four := range []bool{true, false} {
-		for _, table := range static(goldenFrame, four) {
+		for _, table := range static(goldenFrame, four, nil) {
 			for _, c := range table.chains {
 				if !strings.HasPrefix(c.name, prefix) || len(c.name) > 28 {
 					t.Errorf("chain %s", c.name)

@@ -55,6 +55,7 @@ type chain struct {
 type jump struct {
 	from, to string
 	match    spec // which packets; the comment and the target are added when it is inserted
+	late     bool // behind the host's own rules, instead of before them
 }
 
 // table is what we have in one table of one family.
@@ -75,13 +76,13 @@ func marksOf(f firewall.Frame) marks {
 }
 
 // static is the frame as tables, in the order in which they are put in place: connections are taken over last, when
-// everything else is ready for them.
-func static(f firewall.Frame, is4 bool) []table {
+// everything else is ready for them. exposed are the interfaces of the WAN that the host's own rules leave open.
+func static(f firewall.Frame, is4 bool, exposed []string) []table {
 	m := marksOf(f)
-	return []table{natTable(f, m), filterTable(f, m), mangleTable(f, m, is4)}
+	return []table{natTable(f, m, is4), filterTable(f, m, exposed), mangleTable(f, m, is4)}
 }
 
-func natTable(f firewall.Frame, m marks) table {
+func natTable(f firewall.Frame, m marks, is4 bool) table {
 	t := table{
 		name: "nat",
 		chains: []chain{
@@ -109,6 +110,7 @@ func natTable(f firewall.Frame, m marks) table {
 	if r := f.Refused; r.Group != 0 {
 		t.chains[0].rules = append(t.chains[0].rules, refused(r))
 	}
+	t.masquerade(f.Gateway, is4)
 	return t
 }
 
@@ -121,7 +123,7 @@ func refused(r firewall.RefusedLog) spec {
 	return append(rule(match, "ftpgate: what no pinhole admits, for its diagnosis", ""), target...)
 }
 
-func filterTable(f firewall.Frame, m marks) table {
+func filterTable(f firewall.Frame, m marks, exposed []string) table {
 	in := []spec{
 		rule("-m mark --mark "+m.takeover, "ftpgate: control connections taken over", "-j ACCEPT"),
 		rule("-m connmark --mark "+m.pinhole, "ftpgate: data connections to this host", "-j ACCEPT"),
@@ -130,7 +132,7 @@ func filterTable(f firewall.Frame, m marks) table {
 		in = append(in, rule("-p tcp -m multiport --sports "+join(ports)+" -m conntrack --ctstate ESTABLISHED",
 			"ftpgate: replies of FTP servers", "-j ACCEPT"))
 	}
-	return table{
+	t := table{
 		name: "filter",
 		chains: []chain{
 			{name: chainForward, rules: []spec{rule("", "ftpgate: data connections and their ICMP errors", "-j ACCEPT")}},
@@ -142,6 +144,8 @@ func filterTable(f firewall.Frame, m marks) table {
 			{from: input, to: chainInput},
 		},
 	}
+	t.gateway(f.Gateway, exposed)
+	return t
 }
 
 // mangleTable is passed by every packet of the router, so the first rule sends away what is not a control connection.

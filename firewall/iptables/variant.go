@@ -19,6 +19,13 @@ const (
 	Legacy Variant = "legacy" // ip_tables: iptables-legacy
 )
 
+func (v Variant) other() Variant {
+	if v == NFT {
+		return Legacy
+	}
+	return NFT
+}
+
 // Choice is the variant that is used, and why.
 type Choice struct {
 	Variant Variant

@@ -63,8 +63,18 @@ func (f *family) verify(open []firewall.Hole) (found []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the rules: %w", err)
 	}
+	moved, err := f.expose(f.frame, set)
+	if err != nil {
+		return nil, err
+	}
+	if moved {
+		f.tables = f.static(f.frame, f.is4, f.exposed)
+	}
 	for _, t := range f.tables {
 		damage := f.compare(t, set[t.name])
+		if moved && t.name == "filter" {
+			damage = append(damage, fmt.Sprintf("filter %s: the host's own rules now leave %q open", chainGateway, f.exposed))
+		}
 		found = append(found, damage...)
 		if len(damage) > 0 || f.doubt && t.name == "nat" {
 			if err := f.fill(t); err != nil {
@@ -161,6 +171,16 @@ func (f *family) hook(t table, have *saved) (found []string, err error) {
 		}
 		want := f.normal.jumps[j.to]
 		if len(is) == 1 && is[0] == want {
+			if !j.late || !have.misplaced(j.from, slices.Index(have.rules[j.from], want)) {
+				continue
+			}
+			if err := f.unhook(t.name, j.from, want); err != nil {
+				return found, err
+			}
+			found = append(found, fmt.Sprintf("%s %s: the host's own rules do not come before the jump to %s any more", t.name, j.from, j.to))
+			if err := f.rehook(t, j); err != nil {
+				return found, err
+			}
 			continue
 		}
 		extra := is

@@ -15,6 +15,8 @@ type family struct {
 	words
 	installed bool
 	layers    [2]int           // sets of pinholes that exist, by whether they require a source port
+	exposed   []string         // interfaces of the WAN that the host's own rules leave open, of a frame that forwards
+	guarded   []string         // those that the rules in place go by
 	normal    [parts][]string  // the static part as the kernel shows it
 	holes     map[uint64]*held // what is open
 
@@ -61,7 +63,7 @@ func newFamily(four bool) *family {
 
 // forget is the state before Install.
 func (f *family) forget() {
-	f.installed = false
+	f.installed, f.exposed, f.guarded = false, nil, nil
 	f.layers = [2]int{1, 1}
 	f.normal = [parts][]string{}
 	f.holes = map[uint64]*held{}

@@ -41,6 +41,7 @@ table inet a {
 	chain harmless { tcp flags syn tcp option maxseg size set rt mtu; accept; }
 	chain clamps { type filter hook forward priority mangle; tcp flags syn tcp option maxseg size set rt mtu; jump harmless; }
 	chain drops { type filter hook forward priority filter; policy drop; tcp flags syn tcp option maxseg size set rt mtu; }
+	chain closes { type filter hook forward priority 2; iifname "lan0" tcp dport 25 drop; counter log drop; counter; }
 	chain jumps { type filter hook forward priority 1; counter; jump harmless; jump deep; accept; }
 	chain asks { type filter hook input priority filter; iif lo accept; tcp dport vmap @fates; }
 	chain sends { type filter hook output priority filter; policy drop; }
@@ -50,6 +51,8 @@ table ip6 filter { chain in { type filter hook input priority 5; policy accept; 
 `
 	const data = `ct mark 0x47000000/8 accept comment "ftpgate: data connections"`
 	const taken = `meta mark 0x46000000/8 accept comment "ftpgate: control connections taken over"`
+	const out = `meta nfproto ipv4 iifname . oifname { "lan0" . "wan0" } ct state established,related,new accept comment "ftpgate: the LAN opens connections to the WAN"`
+	const back = `meta nfproto ipv4 iifname . oifname { "wan0" . "lan0" } ct state established,related accept comment "ftpgate: what belongs to connections of the LAN"`
 	replies := func(family string) string {
 		return family + `tcp sport { 21, 2100 } ct state established accept comment "ftpgate: replies of FTP servers"`
 	}
@@ -60,8 +63,9 @@ table ip6 filter { chain in { type filter hook input priority 5; policy accept; 
 		must(t, b.Install(f))
 		for chain, want := range map[string][]string{
 			"inet a clamps": {"tcp flags syn tcp option maxseg size set rt mtu", "jump harmless"},
-			"inet a drops":  {"tcp flags syn tcp option maxseg size set rt mtu", data},
-			"inet a jumps":  {"counter", "jump harmless", data, "jump deep", "accept"},
+			"inet a drops":  {"tcp flags syn tcp option maxseg size set rt mtu", data, out, back},
+			"inet a closes": {data, `iifname "lan0" tcp dport 25 drop`, out, back, "counter log drop", "counter"},
+			"inet a jumps":  {"counter", "jump harmless", data, "jump deep", "accept", out, back},
 			"inet a asks":   {`iif "lo" accept`, taken, data, replies("meta nfproto ipv4 "), "tcp dport vmap @fates"},
 			"inet a sends":  nil,
 			"ip filter in":  {taken, data, replies(""), "udp dport 9 drop"},
@@ -76,6 +80,76 @@ table ip6 filter { chain in { type filter hook input priority 5; policy accept; 
 			t.Errorf("left:\n%s", left)
 		}
 	})
+}
+
+// TestHostFirst: a rule that the host adds later comes before the lines of the gateway, which admit more than our own
+// connections.
+func TestHostFirst(t *testing.T) {
+	inNamespace(t, func() {
+		sh(t, "nft 'table inet a { chain f { type filter hook forward priority 0; policy drop; }; }'")
+		b := backend(t)
+		must(t, b.Install(testFrame()))
+		sh(t, "nft add rule inet a f iifname lan0 tcp dport 25 drop")
+		repaired, err := b.Verify(nil)
+		must(t, err)
+		if rules := rulesOf(t, "inet a f"); len(repaired) != 1 || len(rules) != 4 || !strings.Contains(rules[1], "dport 25 drop") {
+			t.Errorf("repaired %q:\n%s", repaired, strings.Join(rules, "\n"))
+		}
+		if repaired, err = b.Verify(nil); err != nil || len(repaired) > 0 {
+			t.Errorf("and again: %q, %v", repaired, err)
+		}
+		must(t, b.Remove())
+	})
+}
+
+// TestExposed: the guard is there as long as the host's own rules leave the WAN open, whichever program writes them.
+func TestExposed(t *testing.T) {
+	for _, closing := range []string{
+		"nft 'table inet a { chain f { type filter hook forward priority 0; policy drop; }; }'",
+		"nft 'table inet a { chain f { type filter hook forward priority 0; ct state established accept; counter reject; }; }'",
+		`nft 'table inet a { chain f { type filter hook forward priority 0; jump w; }; chain w { iifname "wan0" goto x; }; chain x { tcp dport 443 accept; drop; }; }'`,
+		"iptables-nft -P FORWARD DROP; ip6tables-nft -P FORWARD DROP",
+		"for i in iptables-nft ip6tables-nft; do $i -A FORWARD -o wan0 -j ACCEPT; $i -A FORWARD -j REJECT; done",
+		"for i in iptables-legacy ip6tables-legacy; do $i -A FORWARD -i wan0 -p tcp --dport 443 -j ACCEPT; $i -A FORWARD -i wan0 -j DROP; done",
+	} {
+		t.Run(closing, func(t *testing.T) {
+			inNamespace(t, func() {
+				sh(t, `nft 'table inet open { chain f { type filter hook forward priority 0; iifname "wan1" drop; iifname "wan*" tcp dport 1 drop; accept; drop; }; }'`)
+				b := backend(t)
+				must(t, b.Install(testFrame()))
+				guards := func() int {
+					return strings.Count(sh(t, "nft list ruleset"), "nobody has admitted it")
+				}
+				if n := guards(); n != 2 {
+					t.Errorf("%d guards on an open host", n)
+				}
+				sh(t, closing)
+				repaired, err := b.Verify(nil)
+				must(t, err)
+				if n := guards(); n != 0 || len(repaired) == 0 {
+					t.Errorf("%d guards on a closed host; repaired %q", n, repaired)
+				}
+				if repaired, err = b.Verify(nil); err != nil || len(repaired) > 0 {
+					t.Errorf("and again: %q, %v", repaired, err)
+				}
+				must(t, b.Install(testFrame()))
+				if n := guards(); n != 0 {
+					t.Errorf("%d guards after another Install", n)
+				}
+				f := testFrame()
+				f.Gateway = firewall.Gateway{}
+				must(t, b.Install(f))
+				if rules := sh(t, "nft list ruleset"); strings.Contains(rules, "masqueraded {") || strings.Contains(rules, "guard {") {
+					t.Errorf("without a gateway:\n%s", rules)
+				}
+				must(t, b.Install(testFrame()))
+				if repaired, err = b.Verify(nil); err != nil || len(repaired) > 0 {
+					t.Errorf("with a gateway again: %q, %v", repaired, err)
+				}
+				must(t, b.Remove())
+			})
+		})
+	}
 }
 
 // rulesOf are the rules of a chain as nft shows them, without counters.

@@ -105,7 +105,27 @@ func (b *Backend) look(f firewall.Frame) (*landscape, []spot, error) {
 	if err = errors.Join(err, refused); err != nil {
 		return nil, nil, err
 	}
-	return l, spots, nil
+	return l, spots, b.expose(l, f)
+}
+
+// expose finds the interfaces of the WAN that the host's own rules, of whichever program, leave open.
+func (b *Backend) expose(l *landscape, f firewall.Frame) error {
+	for _, fam := range b.families {
+		fam.exposed = nil
+		if !f.Gateway.Forward {
+			continue
+		}
+		for _, name := range f.Gateway.WAN {
+			closed, err := b.filter.Closes(fam.four, name)
+			if err != nil {
+				return err
+			}
+			if !closed && !l.closes(fam.family(), name) {
+				fam.exposed = append(fam.exposed, name)
+			}
+		}
+	}
+	return nil
 }
 
 // learn reads back what has been written, in one transaction after former was seen: the kernel shows it in its own words,
@@ -130,7 +150,7 @@ func (b *Backend) learn(former *landscape) error {
 			return fmt.Errorf("reading our table back: %w", err)
 		}
 		want := 0
-		for _, c := range f.static(b.frame, f.layers) {
+		for _, c := range f.static(b.frame) {
 			want += len(c.rules)
 		}
 		if n := len(f.normal[partRules]); n != want {

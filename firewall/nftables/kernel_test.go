@@ -60,6 +60,7 @@ func testFrame() firewall.Frame {
 		},
 		Returns: []firewall.Return{{Interface: "wan0", Port: 21}}, ServerPorts: []uint16{21, 2100},
 		Refused: firewall.RefusedLog{Group: 7021, First: 50000, Last: 51999},
+		Gateway: firewall.Gateway{LAN: []string{"lan0"}, WAN: []string{"wan0"}, Forward: true, Masquerade: true},
 	}
 }
 

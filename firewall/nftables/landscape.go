@@ -59,9 +59,11 @@ type hostChain struct {
 type hostRule struct {
 	handle      uint64
 	ours        bool
+	comment     string
 	fingerprint string
 	drops       bool     // may end the way of a packet
 	leads       []string // to these chains
+	sight
 }
 
 // survey reads everything.
@@ -126,10 +128,14 @@ func (l *landscape) rule(fam byte, attrs []byte) error {
 	}
 	r := hostRule{
 		handle:      u64(find(attrs, unix.NFTA_RULE_HANDLE)),
-		ours:        strings.HasPrefix(ruleComment(attrs), linePrefix),
+		comment:     ruleComment(attrs),
 		fingerprint: ruleFingerprint(attrs),
 	}
-	each(find(attrs, unix.NFTA_RULE_EXPRESSIONS), func(_ uint16, e []byte) { r.weigh(e) })
+	r.ours = strings.HasPrefix(r.comment, linePrefix)
+	each(find(attrs, unix.NFTA_RULE_EXPRESSIONS), func(_ uint16, e []byte) {
+		r.weigh(e)
+		r.see(e)
+	})
 	c.rules = append(c.rules, r)
 	return nil
 }

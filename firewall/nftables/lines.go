@@ -13,7 +13,8 @@ import (
 
 // An accept in our table does not help against a drop in another one: every base chain decides for itself. So chains of
 // the host that may drop what is forwarded, or comes in, get lines of ours. They stand before the first rule that may
-// drop, and so behind those that only change a packet, like the clamping of segment sizes for a tunnel.
+// drop, and so behind those that only change a packet, like the clamping of segment sizes for a tunnel. The lines of a
+// gateway, which admit more than our own connections, stand where the host's rules are through.
 
 // linePrefix begins the comment of every line: that is how a later run knows them.
 const linePrefix = "ftpgate: "
@@ -26,7 +27,7 @@ func lines(f firewall.Frame, c *hostChain) []rule {
 	accept := verdict(expr.VerdictAccept)
 	data := newRule(linePrefix+"data connections", connMark().is(expr.CmpOpEq, f.PinholeMark, f.Mask), accept)
 	if c.hook == hookForward {
-		return []rule{data}
+		return append([]rule{data}, gatewayLines(f, c)...)
 	}
 	out := []rule{
 		newRule(linePrefix+"control connections taken over", packetMark().is(expr.CmpOpEq, f.Mark, f.Mask), accept),
@@ -116,7 +117,11 @@ func (c *hostChain) unline(b *batch) {
 func (s spot) enline(b *batch, f firewall.Frame) {
 	s.unline(b)
 	for _, r := range lines(f, s.hostChain) {
-		r.add(b, place{family: s.family, table: s.tableID.name, chain: s.name, before: s.before})
+		before := s.before
+		if late(r.comment) {
+			before = s.behind()
+		}
+		r.add(b, place{family: s.family, table: s.tableID.name, chain: s.name, before: before})
 	}
 }
 
@@ -126,8 +131,10 @@ func admission(b *batch, f firewall.Frame, spots []spot, known map[chainID][]str
 		is := s.ours()
 		want, ok := known[s.chainID]
 		switch {
-		case ok && slices.Equal(is, want):
+		case ok && slices.Equal(is, want) && !s.misplaced():
 			continue
+		case ok && slices.Equal(is, want):
+			damage = append(damage, s.String()+": the host's own rules do not come first any more")
 		case len(is) == 0:
 			damage = append(damage, s.String()+": our line missing")
 		default:

@@ -34,15 +34,15 @@ const (
 	hookPrerouting, hookInput, hookForward, hookPostrouting = 0, 1, 2, 4
 )
 
-// static is the frame as chains. layers are the sets of pinholes that exist, by whether they require a source port.
-func (w words) static(f firewall.Frame, layers [2]int) []chain {
-	return []chain{
-		w.control(f),
-		w.data(f, layers),
-		w.admitted(f),
-		w.untranslated(),
-		w.leaving(f),
-	}
+// static is the frame as chains.
+func (f *family) static(frame firewall.Frame) []chain {
+	return append([]chain{
+		f.control(frame),
+		f.data(frame, f.layers),
+		f.admitted(frame),
+		f.untranslated(),
+		f.leaving(frame),
+	}, f.gateway(frame, f.exposed)...)
 }
 
 // control is passed by every packet of the router, so the first rule sends away what is not a control connection.
@@ -119,7 +119,8 @@ func (w words) takeover(f firewall.Frame, class firewall.Takeover, arrivals []st
 	return r
 }
 
-// data is passed by the first packet of every connection: that is what chains of type nat see.
+// data is passed by the first packet of every connection: that is what chains of type nat see. layers are the sets of
+// pinholes that exist, by whether they require a source port.
 func (w words) data(f firewall.Frame, layers [2]int) chain {
 	c := chain{name: chainData, comment: "the pinholes; passed once by every connection",
 		hook: &hook{nftables.ChainTypeNAT, hookPrerouting, priorityData},

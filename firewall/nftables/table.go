@@ -36,7 +36,7 @@ func (f *family) create(b *batch, frame firewall.Frame, w writer) {
 	for _, s := range f.maps() {
 		s.create(b, f.family(), tableName)
 	}
-	chains := f.static(frame, f.layers)
+	chains := f.static(frame)
 	for _, c := range chains {
 		c.create(b, f.family(), tableName)
 	}
@@ -54,6 +54,7 @@ func (f *family) createSets(b *batch, there [2]int) {
 }
 
 func (f *family) fill(b *batch, chains []chain) {
+	f.guarded = f.exposed
 	for _, c := range chains {
 		for _, r := range c.rules {
 			r.add(b, place{family: f.family(), table: tableName, chain: c.name})
@@ -72,11 +73,34 @@ func (f *family) refill(w *writer) {
 	w.finish()
 }
 
-// rewrite adds the exchange of all rules; sets, and so the pinholes, stay.
+// rewrite adds the exchange of all rules, and of the chains that one frame needs and another does not; sets, and so the
+// pinholes, stay.
 func (f *family) rewrite(b *batch, frame firewall.Frame) {
 	b.message(unix.NFT_MSG_DELRULE, 0, f.family(), "removing our rules")
 	b.text(unix.NFTA_RULE_TABLE, tableName)
-	f.fill(b, f.static(frame, f.layers))
+	chains, there := f.static(frame), f.chainsThere()
+	for _, name := range there {
+		if !slices.ContainsFunc(chains, func(c chain) bool { return c.name == name }) {
+			b.message(unix.NFT_MSG_DELCHAIN, 0, f.family(), "removing chain "+name)
+			b.text(unix.NFTA_CHAIN_TABLE, tableName)
+			b.text(unix.NFTA_CHAIN_NAME, name)
+		}
+	}
+	for _, c := range chains {
+		if !slices.Contains(there, c.name) {
+			c.create(b, f.family(), tableName)
+		}
+	}
+	f.fill(b, chains)
+}
+
+// chainsThere are the names of our chains as they were last seen in order.
+func (f *family) chainsThere() (names []string) {
+	for _, c := range f.normal[partChains] {
+		name, _, _ := strings.Cut(c, "\x00")
+		names = append(names, name)
+	}
+	return names
 }
 
 // ofTable restricts a question to our table.

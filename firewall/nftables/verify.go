@@ -2,6 +2,7 @@ package nftables
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ftpgate/ftpgate/firewall"
@@ -17,7 +18,8 @@ func (b *Backend) Verify(holes []firewall.Hole) (repaired []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	changed := generation != b.known
+	// Rules of iptables-legacy change without a generation, and the guard goes by them.
+	changed := generation != b.known || b.frame.Gateway.Forward && b.filter.Legacy()
 	repaired, err = b.filter.Verify(changed)
 	if err != nil {
 		return repaired, err
@@ -69,6 +71,9 @@ func (b *Backend) repairFamily(t *batch, l *landscape, f *family) (damage []stri
 		return nil, err
 	}
 	damage, rulesOnly := f.compare(is)
+	if !slices.Equal(f.exposed, f.guarded) {
+		damage = append(damage, fmt.Sprintf("the host's own rules now leave %q open", f.exposed))
+	}
 	_, there := l.tables[tableID{f.family(), tableName}]
 	switch {
 	case !rulesOnly && there:

@@ -63,10 +63,12 @@ func port(offset uint32) field {
 func sourcePort() field      { return port(0) }
 func destinationPort() field { return port(2) }
 
-func ifname() field {
-	return field{kind: nftables.TypeIFName, load: func(r uint32) expr.Any {
-		return &expr.Meta{Key: expr.MetaKeyIIFNAME, Register: r}
-	}}
+func ifname() field { return interfaceName(expr.MetaKeyIIFNAME) }
+
+func outName() field { return interfaceName(expr.MetaKeyOIFNAME) }
+
+func interfaceName(key expr.MetaKey) field {
+	return field{kind: nftables.TypeIFName, load: func(r uint32) expr.Any { return &expr.Meta{Key: key, Register: r} }}
 }
 
 // load puts fields into the registers from reg on.
@@ -131,10 +133,26 @@ func host32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
 func net16(n uint16) []byte  { return binary.BigEndian.AppendUint16(nil, n) }
 
 // isEstablished: a packet of a connection that the other side has answered.
-func isEstablished() []expr.Any {
+func isEstablished() []expr.Any { return ctHas(expr.CtKeySTATE, expr.CtStateBitESTABLISHED) }
+
+// belongs: a packet of such a connection, or one that is about it (an ICMP error).
+func belongs() []expr.Any {
+	return ctHas(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+}
+
+// isKnown leaves out what conntrack cannot make sense of, and so nobody translates.
+func isKnown() []expr.Any {
+	return ctHas(expr.CtKeySTATE, expr.CtStateBitNEW|expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+}
+
+// isPublished: the destination of the connection has been translated (IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h).
+func isPublished() []expr.Any { return ctHas(expr.CtKeySTATUS, 1<<5) }
+
+// ctHas: one of the bits is set.
+func ctHas(key expr.CtKey, bits uint32) []expr.Any {
 	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: reg},
-		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: host32(expr.CtStateBitESTABLISHED), Xor: host32(0)},
+		&expr.Ct{Key: key, Register: reg},
+		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: host32(bits), Xor: host32(0)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg, Data: host32(0)},
 	}
 }
@@ -148,9 +166,12 @@ func toLocal(op expr.CmpOp) []expr.Any {
 }
 
 // inNetwork compares the destination with a prefix.
-func (w words) inNetwork(p netip.Prefix) []expr.Any {
+func (w words) inNetwork(p netip.Prefix) []expr.Any { return within(w.destination(), p) }
+
+// within compares an address with a prefix.
+func within(address field, p netip.Prefix) []expr.Any {
 	bits := p.Addr().BitLen()
-	out := load(w.destination())
+	out := load(address)
 	if p.Bits() < bits {
 		mask := make([]byte, bits/8)
 		for i := range p.Bits() {
