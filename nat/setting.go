@@ -1,9 +1,12 @@
 package nat
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,30 +37,45 @@ func (s Settings) EnableEvents() (restore func() error, err error) {
 	return s.enable(eventsSetting, "1", "0")
 }
 
-// enable writes on to the setting at path if its value is off, or if an earlier process
-// did so and crashed. The file stays open, so that what is restored is the setting of
-// the network namespace that was changed.
+// enable writes on to the setting at path if its value is off, or if an earlier process did so and crashed.
 func (s Settings) enable(path, on, off string) (restore func() error, err error) {
+	restore, err = s.hold(path, on, func(now string) bool { return now == off }, nil)
+	if err != nil {
+		return nil, fmt.Errorf("a setting of conntrack (is nf_conntrack loaded?): %w", err)
+	}
+	return restore, nil
+}
+
+// aside is a setting that the kernel changes together with another one, and to what. Both are put back.
+type aside struct{ path, to string }
+
+// hold gives the setting at path a value, if wanted of what it finds. The file stays open, so that what is restored is the
+// setting of the network namespace that was changed.
+func (s Settings) hold(path, value string, wanted func(now string) bool, also []aside) (restore func() error, err error) {
 	note, err := s.note(path)
 	if err != nil {
 		return nil, err
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("read a setting of conntrack (is nf_conntrack loaded?): %w", err)
+		return nil, fmt.Errorf("read a setting: %w", err)
 	}
 	old, err := readSetting(file)
-	crashed := old == on && exists(note)
-	if err != nil || old != off && !crashed {
+	noted, crashed := recall(note)
+	if crashed = crashed && old == value; !crashed {
+		noted = memory{value: old, beside: valuesOf(also)}
+	}
+	if err != nil || !crashed && (old == value || !wanted(old)) {
 		file.Close()
 		os.Remove(note)
 		return func() error { return nil }, err
 	}
-	if err = s.remember(note, off); err == nil {
-		err = writeSetting(file, on)
+	if err = s.remember(note, noted); err == nil && !crashed {
+		err = writeSetting(file, value)
 	}
 	if err != nil {
 		file.Close()
+		s.forget(note)
 		return nil, err
 	}
 	restored := false
@@ -68,30 +86,140 @@ func (s Settings) enable(path, on, off string) (restore func() error, err error)
 		restored = true
 		defer file.Close()
 		defer s.forget(note)
-		if now, err := readSetting(file); err != nil || now != on {
+		now, err := readSetting(file)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) { // an interface that has gone
+			return nil
+		}
+		if err != nil || now != value {
 			return err
 		}
-		return writeSetting(file, off)
+		meanwhile := valuesOf(also)
+		return errors.Join(writeSetting(file, noted.value), putBack(also, noted.beside, meanwhile))
 	}, nil
 }
 
+// putBack gives settings that the kernel has changed the values they had, or those that somebody else has given them
+// meanwhile.
+func putBack(also []aside, before, meanwhile map[string]string) error {
+	var failed []error
+	for _, a := range also {
+		value, known := before[a.path]
+		if now, there := meanwhile[a.path]; there && now != a.to {
+			value, known = now, true
+		}
+		now, err := os.ReadFile(a.path)
+		if !known || err != nil || strings.TrimSpace(string(now)) == value {
+			continue
+		}
+		if err := os.WriteFile(a.path, []byte(value+"\n"), 0); err != nil {
+			failed = append(failed, fmt.Errorf("set %s to %s: %w", a.path, value, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// valuesOf reads settings, those that there are.
+func valuesOf(also []aside) map[string]string {
+	values := make(map[string]string, len(also))
+	for _, a := range also {
+		if value, err := os.ReadFile(a.path); err == nil {
+			values[a.path] = strings.TrimSpace(string(value))
+		}
+	}
+	return values
+}
+
+// recover does what the process could not that has held the setting at path with a value and has crashed.
+func (s Settings) recover(path, value string, also []aside) error {
+	note, err := s.note(path)
+	if err != nil {
+		return err
+	}
+	if now, err := os.ReadFile(path); err != nil || strings.TrimSpace(string(now)) != value {
+		s.forget(note) // an interface that has gone, or somebody else has changed it
+		return nil
+	}
+	restore, err := s.hold(path, value, func(string) bool { return false }, also)
+	if err != nil {
+		return err
+	}
+	return restore()
+}
+
+// memory is what a note tells: the value, and those of the settings beside.
+type memory struct {
+	value  string
+	beside map[string]string
+}
+
+// recall reads a note; there may be none.
+func recall(note string) (m memory, noted bool) {
+	text, err := os.ReadFile(note)
+	if err != nil {
+		return m, false
+	}
+	value, rest, _ := strings.Cut(string(text), "\n")
+	m = memory{value, map[string]string{}}
+	for line := range strings.Lines(rest) {
+		if path, was, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			m.beside[path] = was
+		}
+	}
+	return m, true
+}
+
+// settingsOfNet is where all settings are that may be held. Their notes have the rest of the path as their name, in which
+// a colon, which no name of an interface has, stands for a slash.
+const settingsOfNet = "/proc/sys/net/"
+
 // note is the file that tells what a setting of this network namespace was.
 func (s Settings) note(path string) (string, error) {
+	suffix, err := noteSuffix()
+	if err != nil {
+		return "", err
+	}
+	name := strings.ReplaceAll(strings.TrimPrefix(path, settingsOfNet), "/", ":")
+	return filepath.Join(s.Dir, name+suffix), nil
+}
+
+func noteSuffix() (string, error) {
 	var namespace unix.Stat_t
 	if err := unix.Stat("/proc/thread-self/ns/net", &namespace); err != nil {
 		return "", fmt.Errorf("find the number of the network namespace: %w", err)
 	}
-	return filepath.Join(s.Dir, fmt.Sprintf("%s.%d", filepath.Base(path), namespace.Ino)), nil
+	return fmt.Sprintf(".%d", namespace.Ino), nil
 }
 
-func (s Settings) remember(note, value string) error {
+// left are the settings of which there are notes.
+func (s Settings) left() (paths []string, err error) {
+	suffix, err := noteSuffix()
+	if err != nil {
+		return nil, err
+	}
+	notes, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("look for settings that an earlier process has changed: %w", err)
+	}
+	for _, note := range notes {
+		if name, ours := strings.CutSuffix(note.Name(), suffix); ours {
+			paths = append(paths, settingsOfNet+strings.ReplaceAll(name, ":", "/"))
+		}
+	}
+	return paths, nil
+}
+
+func (s Settings) remember(note string, m memory) error {
+	text := m.value + "\n"
+	for _, path := range slices.Sorted(maps.Keys(m.beside)) {
+		text += path + " " + m.beside[path] + "\n"
+	}
 	var err error
 	// Another process may remove the directory with its last note in between.
 	for range 3 {
 		if err = os.MkdirAll(s.Dir, 0o755); err != nil {
 			break
 		}
-		if err = os.WriteFile(note, []byte(value+"\n"), 0o600); err == nil {
+		if err = os.WriteFile(note, []byte(text), 0o600); err == nil {
 			return nil
 		}
 	}

@@ -23,6 +23,8 @@ type hostRules interface {
 	misdirect(to netip.Addr)
 	// dropBefore drops what is forwarded to a destination before any other rule sees it.
 	dropBefore(to netip.AddrPort)
+	// dropLast does so behind all other rules. undo removes the rule.
+	dropLast(to netip.AddrPort) (undo func())
 	// damages are what another program may do to our rules among the host's.
 	damages() []damage
 	// text is everything, as the administrator's program prints it.
@@ -84,6 +86,12 @@ func (h iptablesHost) admitEstablished() {
 
 func (h iptablesHost) dropBefore(to netip.AddrPort) {
 	h.write(fmt.Sprintf("-I FORWARD -d %s -p tcp --dport %d -j DROP", to.Addr(), to.Port()))
+}
+
+func (h iptablesHost) dropLast(to netip.AddrPort) (undo func()) {
+	rule := fmt.Sprintf(" FORWARD -d %s -p tcp --dport %d -j DROP", to.Addr(), to.Port())
+	h.write("-A" + rule)
+	return func() { h.write("-D" + rule) }
 }
 
 func (h iptablesHost) furnish() {

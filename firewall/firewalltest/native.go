@@ -69,6 +69,20 @@ func (h nativeHost) dropBefore(to netip.AddrPort) {
 	h.write(fmt.Sprintf("insert rule inet host forward %s daddr %s tcp dport %d drop", family, to.Addr(), to.Port()))
 }
 
+func (h nativeHost) dropLast(to netip.AddrPort) (undo func()) {
+	family := "ip6"
+	if h.four {
+		family = "ip"
+	}
+	h.write(fmt.Sprintf("add rule inet host forward %s daddr %s tcp dport %d drop comment \"the last\"", family, to.Addr(), to.Port()))
+	return func() {
+		list := h.output("listing", "nft", "-a", "list", "chain", "inet", "host", "forward")
+		for _, m := range regexp.MustCompile(`comment "the last" # handle (\d+)`).FindAllStringSubmatch(list, -1) {
+			h.write("delete rule inet host forward handle " + m[1])
+		}
+	}
+}
+
 func (h nativeHost) furnish() {
 	h.write(`
 table ip friend {

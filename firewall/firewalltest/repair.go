@@ -14,13 +14,7 @@ func repair(s *subject) {
 	e := s.listen(s.server, s.serverAddr(), 4001)
 	public := port(s.wanAddr(), 50001)
 	client := port(s.clientAddr(), 0)
-	damages := s.rules.damages()
-	if s.config.Damages != nil {
-		for _, command := range s.config.Damages(s.four) {
-			damages = append(damages, damage{command, func() { s.output("spoiling the rules", "/bin/sh", "-c", command) }})
-		}
-	}
-	for _, damage := range damages {
+	for _, damage := range s.allDamages() {
 		h := s.hole(public, func(h *firewall.Hole) { h.Target, h.SourceAs = e.addr, s.wanAddr() })
 		s.open(b, h)
 		damage.do()
@@ -36,4 +30,15 @@ func repair(s *subject) {
 		s.refused("a second connection", client, public)
 		s.shut(b, h)
 	}
+}
+
+// allDamages are those to our rules among the host's and to what the backend has of its own.
+func (s *subject) allDamages() []damage {
+	damages := s.rules.damages()
+	if s.config.Damages != nil {
+		for _, command := range s.config.Damages(s.four) {
+			damages = append(damages, damage{command, func() { s.output("spoiling the rules", "/bin/sh", "-c", command) }})
+		}
+	}
+	return damages
 }
