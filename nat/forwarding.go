@@ -48,6 +48,18 @@ func (f *Forwarding) Hold(wan []string) error {
 
 // advertisements lets the interfaces of the WAN accept them. One that is not there, or has no IPv6, needs nothing.
 func (f *Forwarding) advertisements(wan []string) error {
+	wanted := make(map[string]bool, len(wan))
+	for _, name := range wan {
+		wanted[fmt.Sprintf(acceptRA, name)] = true
+	}
+	for path, undo := range f.undo {
+		if strings.HasSuffix(path, "/accept_ra") && !wanted[path] {
+			delete(f.undo, path)
+			if err := undo(); err != nil {
+				return err
+			}
+		}
+	}
 	for _, name := range wan {
 		path := fmt.Sprintf(acceptRA, name)
 		now, err := os.ReadFile(path)

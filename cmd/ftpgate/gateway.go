@@ -43,6 +43,7 @@ type gateway struct {
 	refused   *nat.Refused // nil: the kernel does not tell of refused packets
 	listeners []*net.TCPListener
 	routing   *nat.Routing
+	forwards  *nat.Forwarding
 	pinholes  *firewall.Manager
 	server    *proxy.Server
 	ports     *nat.Ports
@@ -64,7 +65,7 @@ type step struct {
 // (errStopped), everything that was done is undone before it returns.
 func start(ctx context.Context, c *configs.Config, log *zap.Logger) (*gateway, error) {
 	g := &gateway{log: log, config: c, ipv6: nat.HasIPv6()}
-	for _, part := range []func(context.Context) error{g.claim, g.report, g.openAudit, g.observe, g.listen, g.route, g.filter, g.serve} {
+	for _, part := range []func(context.Context) error{g.claim, g.report, g.openAudit, g.observe, g.listen, g.route, g.filter, g.forward, g.serve} {
 		err := part(ctx)
 		if err == nil && ctx.Err() == nil {
 			continue
@@ -204,6 +205,25 @@ func (g *gateway) filter(context.Context) error {
 	})
 	g.later("removing the firewall rules", g.pinholes.Stop)
 	return g.pinholes.Start(frame)
+}
+
+// forward makes the host a router if the configuration wants it. By now the packet filter admits from the WAN what it
+// should and nothing else; at the stop the host ceases to forward before it ceases to filter.
+func (g *gateway) forward(context.Context) error {
+	g.forwards = &nat.Forwarding{Settings: nat.Settings{Dir: notes}, IPv6: g.ipv6}
+	g.later("restoring the kernel's forwarding", func() error { return g.forwards.Release() })
+	return g.followForwarding(g.config)
+}
+
+// followForwarding fits the kernel's settings to a configuration, and to the interfaces that there are now.
+func (g *gateway) followForwarding(c *configs.Config) error {
+	if !c.Firewall.Forwarding {
+		return g.forwards.Release()
+	}
+	if err := g.forwards.Hold(c.Interfaces.WAN); err != nil {
+		return fmt.Errorf("firewall.forwarding: turning the kernel's IP forwarding on: %w", err)
+	}
+	return nil
 }
 
 // serve lets sessions begin.

@@ -30,7 +30,7 @@ type flow struct {
 	server   string // host
 	preserve string // setting of the rule; "": its default
 	seenAs   string // the address that the server sees
-	config   string // "": usualRules
+	config   string // what the configuration has beside usualRules
 }
 
 var flows = []flow{
@@ -75,7 +75,7 @@ func (r *router) flow(t *testing.T, f flow, s *peers.Server) {
 	if f.preserve != "" {
 		setting = ", preserve_client_address: " + f.preserve
 	}
-	sub.start(fmt.Sprintf(usualRules, setting, setting))
+	sub.start(fmt.Sprintf(usualRules, setting, setting) + f.config)
 	defer sub.stop()
 	var o dialogue.Options
 	if f.source != "" {

@@ -63,12 +63,20 @@ func (g *gateway) reload(ctx context.Context, c *configs.Config) error {
 // rearrange fits the host's rules and routes to a configuration, and to the
 // former ones whose sessions still run.
 func (g *gateway) rearrange(c *configs.Config) error {
+	if !c.Firewall.Forwarding { // before nothing guards it any more
+		if err := g.followForwarding(c); err != nil {
+			return err
+		}
+	}
 	routing := g.routingOf(g.interfaces(c))
 	if err := routing.Install(); err != nil {
 		return err
 	}
 	g.routing = routing
-	return g.pinholes.Reframe(g.frame(c))
+	if err := g.pinholes.Reframe(g.frame(c)); err != nil {
+		return err
+	}
+	return g.followForwarding(c)
 }
 
 // interfaces are those of a configuration and of the former ones.
@@ -122,5 +130,10 @@ func (g *gateway) verify() {
 	}
 	if err != nil {
 		g.log.Error("verifying the ip rules and routes", zap.String("why", err.Error()))
+	}
+	if g.config.Firewall.Forwarding { // an interface may have come
+		if err := g.followForwarding(g.config); err != nil {
+			g.log.Error("verifying the kernel's forwarding", zap.String("why", err.Error()))
+		}
 	}
 }

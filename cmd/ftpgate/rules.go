@@ -52,6 +52,10 @@ func frameOf(c *configs.Config, ipv6 bool) firewall.Frame {
 		Mark: takeMark, PinholeMark: holeMark, Mask: markMask,
 		ListenPort: c.ListenPort, IPv4: true, IPv6: ipv6,
 	}
+	if c.Firewall.Forwarding || c.Firewall.Masquerade {
+		f.Gateway = firewall.Gateway{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN,
+			Forward: c.Firewall.Forwarding, Masquerade: c.Firewall.Masquerade}
+	}
 	for _, r := range c.Rules {
 		if r.Direction == configs.Outbound {
 			f.Takeovers = append(f.Takeovers, outbound(c, r)...)

@@ -122,7 +122,7 @@ func (l *Lab) wireHost(p plan) error {
 }
 
 // prepareSysctls makes addresses usable at once and the host silent: no duplicate address detection, no router
-// solicitation. On the router it turns forwarding on.
+// solicitation. On the router it turns forwarding on, unless it is to be bare.
 func (h *Host) prepareSysctls() error {
 	settings := map[string]string{
 		"net.ipv6.conf.default.accept_dad":           "0",
@@ -131,7 +131,7 @@ func (h *Host) prepareSysctls() error {
 		"net.ipv6.conf.all.disable_ipv6":             "0",
 		"net.ipv6.conf.default.disable_ipv6":         "0",
 	}
-	if h.Name == Router {
+	if h.Name == Router && !h.lab.options.Bare {
 		settings["net.ipv4.ip_forward"] = "1"
 		settings["net.ipv6.conf.all.forwarding"] = "1"
 		settings["net.ipv6.conf.default.forwarding"] = "1"

@@ -50,6 +50,8 @@ type Options struct {
 	NoUserRules bool
 	// NoMasquerade leaves out the translation of 192.168.50.0/24 and fd50::/64 on wan0.
 	NoMasquerade bool
+	// Bare leaves the router as it comes out of its box: it has addresses, no rules, and does not forward.
+	Bare bool
 	// ProcessLog, if not empty, is a directory in which each background process leaves its output in a file.
 	ProcessLog string
 }
@@ -102,6 +104,9 @@ func (l *Lab) build(ctx context.Context) error {
 	}
 	if err := l.wire(); err != nil {
 		return err
+	}
+	if l.options.Bare {
+		return nil
 	}
 	return l.loadRules(ctx)
 }

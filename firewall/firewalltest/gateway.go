@@ -86,14 +86,17 @@ func repairGateway(s *subject) {
 	b := s.backend()
 	s.must("installing", b.Install(s.withGateway()))
 	e := s.listen(s.server, s.serverAddr(), 4001)
+	public := port(s.wanAddr(), 50001)
+	h := s.hole(public, func(h *firewall.Hole) { h.Target, h.SourceAs, h.Expires = e.addr, s.wanAddr(), time.Now().Add(4*life) })
+	s.open(b, h)
 	for _, damage := range s.allDamages() {
 		damage.do()
-		repaired, err := b.Verify(nil)
+		repaired, err := b.Verify([]firewall.Hole{h})
 		s.must("repairing after "+damage.name, err)
 		if len(repaired) == 0 {
 			s.Errorf("after %s Verify found nothing wrong", damage.name)
 		}
-		s.quiet(b)
+		s.quiet(b, h)
 		s.rules.ensureDenied()
 		s.goesOut(e, true)
 	}
