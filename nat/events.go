@@ -115,6 +115,7 @@ func eventFilter(mark, mask uint32) []unix.SockFilter {
 const (
 	toPass = 1 + iota
 	toDrop
+	toTable
 	labels
 )
 

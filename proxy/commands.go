@@ -252,7 +252,7 @@ func (s *session) negotiable(verb string) error {
 		}
 	}
 	s.dropChannel()
-	return nil
+	return s.reachable()
 }
 
 // transfer is each verb that opens a data connection.

@@ -41,6 +41,9 @@ type channel struct {
 // knows the direction of the session: each end must see the address that its
 // own control connection shows.
 func (s *session) open(verb string, connector, listener *leg, listening netip.AddrPort, sourcePort uint16) (*channel, error) {
+	if err := s.reachable(); err != nil {
+		return nil, err
+	}
 	via, err := s.interfaceOf(connector)
 	if err != nil {
 		return nil, noDataConnection("finding the interface of %s: %w", connector.peer.Addr(), err)

@@ -40,6 +40,7 @@ type leg struct {
 	local netip.AddrPort // what that one sees of us
 	via   string         // interface toward the peer; "" until it is asked for
 	wan   bool           // that interface is on the WAN side
+	ours  bool           // local is an address of this host, not one that it bears for somebody
 }
 
 func family(a netip.Addr) int {

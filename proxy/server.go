@@ -34,8 +34,9 @@ type Server struct {
 	Expect   func(source netip.Addr, destination netip.AddrPort) Flow // watches for a data connection
 	Clear    func(listener, connector netip.AddrPort)                 // forgets one that is over; nil: nothing is kept
 	Log      *zap.Logger
-	Witness  Witness        // what the host has seen; nil: nothing
-	Done     func(Transfer) // takes each account of a transfer, and must not block; nil: nobody does
+	Witness  Witness               // what the host has seen; nil: nothing
+	Holds    func(netip.Addr) bool // whether an address is the host's own; nil: they never change
+	Done     func(Transfer)        // takes each account of a transfer, and must not block; nil: nobody does
 
 	journal  journal
 	mu       sync.Mutex
@@ -44,8 +45,9 @@ type Server struct {
 	perRule  map[string]int
 	perHost  map[hostRule]int
 	lastID   uint64
-	carried  uint64 // by sessions that are gone
-	most     uint64 // that Carried has told
+	carried  uint64      // by sessions that are gone
+	most     uint64      // that Carried has told
+	losses   *time.Timer // looks again at sessions that have lost their address; nil: there has been none
 	closing  bool
 	running  sync.WaitGroup
 }
@@ -167,7 +169,7 @@ func (g *Server) admit(settings *Settings, a policy.Arrival) (*session, error) {
 	}
 	g.lastID++
 	s := newSession(g, settings, g.lastID, rule)
-	s.clientLeg = leg{peer: a.Client, local: a.Dialled}
+	s.clientLeg = leg{peer: a.Client, local: a.Dialled, ours: a.Local}
 	s.serverLeg = leg{peer: server}
 	g.running.Add(1)
 	g.sessions[s.id] = s
@@ -207,7 +209,7 @@ func (g *Server) dial(s *session, a policy.Arrival) (net.Conn, error) {
 		}
 		return nil, &policy.Refusal{Reason: policy.Unreachable, Code: 421, Say: "The server cannot be reached, try again later.", Why: why}
 	}
-	s.serverLeg.local = addrPort(conn.LocalAddr())
+	s.serverLeg.local, s.serverLeg.ours = addrPort(conn.LocalAddr()), !as.IsValid()
 	return conn, nil
 }
 
@@ -243,6 +245,9 @@ func (g *Server) turnAway(conn net.Conn, a policy.Arrival, rule string, err erro
 func (g *Server) Shutdown(ctx context.Context) {
 	g.mu.Lock()
 	g.closing = true
+	if g.losses != nil {
+		g.losses.Stop()
+	}
 	sessions := make([]*session, 0, len(g.sessions))
 	for _, s := range g.sessions {
 		sessions = append(sessions, s)

@@ -59,8 +59,9 @@ type session struct {
 	fading     *channel // of a transfer that the server has refused; at most one
 	renewals   *rate.Limiter
 	user       string
-	serverVia  string // the interface of the server's leg, for who asks from outside
-	welcome    bool   // the greeting's final reply has passed
+	lostAt     time.Time // when the address of one of the legs has gone; zero: it is there
+	serverVia  string    // the interface of the server's leg, for who asks from outside
+	welcome    bool      // the greeting's final reply has passed
 	loggedIn   bool
 	loginSince time.Time // since when a login is due
 	onlyEPSV   bool      // EPSV ALL was accepted (RFC 2428 §3)

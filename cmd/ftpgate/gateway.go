@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -40,6 +41,8 @@ type gateway struct {
 	ipv6      bool
 	flows     *nat.Flows
 	routes    *nat.Routes
+	changes   *nat.Changes
+	changed   chan struct{} // has a token when the network has changed
 	refused   *nat.Refused // nil: the kernel does not tell of refused packets
 	listeners []*net.TCPListener
 	routing   *nat.Routing
@@ -64,7 +67,7 @@ type step struct {
 // start brings everything up. When it fails, or ctx ends before it is done
 // (errStopped), everything that was done is undone before it returns.
 func start(ctx context.Context, c *configs.Config, log *zap.Logger) (*gateway, error) {
-	g := &gateway{log: log, config: c, ipv6: nat.HasIPv6()}
+	g := &gateway{log: log, config: c, ipv6: nat.HasIPv6(), changed: make(chan struct{}, 1)}
 	for _, part := range []func(context.Context) error{g.claim, g.report, g.openAudit, g.observe, g.listen, g.route, g.filter, g.forward, g.serve} {
 		err := part(ctx)
 		if err == nil && ctx.Err() == nil {
@@ -146,6 +149,10 @@ func (g *gateway) observe(context.Context) error {
 		return err
 	}
 	g.later("closing the sockets for routes", g.routes.Close)
+	if g.changes, err = nat.WatchChanges(g.log, g.notice); err != nil {
+		return err
+	}
+	g.later("closing the watch on the network", g.changes.Close)
 	if g.refused, err = nat.WatchRefused(g.log, g.routes, refusedGroup); err != nil {
 		g.refused = nil
 		g.log.Warn("refused packets cannot be seen: why a data connection did not come is told with less certainty", zap.Error(err))
@@ -153,6 +160,29 @@ func (g *gateway) observe(context.Context) error {
 	}
 	g.later("closing the watch on refused packets", g.refused.Close)
 	return nil
+}
+
+// notice is told of each change of the network; who runs the gateway adapts it.
+func (g *gateway) notice() {
+	select {
+	case g.changed <- struct{}{}:
+	default: // a token that is there already will do
+	}
+}
+
+// adapt follows a change of the network.
+func (g *gateway) adapt() {
+	g.verify()
+	g.server.AddressesChanged()
+}
+
+// holds tells whether an address is still the host's own.
+func (g *gateway) holds(address netip.Addr) bool {
+	if g.changes.Local(address) {
+		return true
+	}
+	local, _, err := g.routes.Delivery(address) // of a whole network, say
+	return err != nil || local
 }
 
 // listen opens the transparent listeners. They are heard only once the rules
@@ -229,7 +259,7 @@ func (g *gateway) followForwarding(c *configs.Config) error {
 // serve lets sessions begin.
 func (g *gateway) serve(context.Context) error {
 	g.server = &proxy.Server{Pinholes: g.pinholes, Expect: proxy.Expect(g.flows), Clear: g.flows.Clear, Log: g.log,
-		Witness: witness{g.pinholes, g.flows, g.routes, g.refused}, Done: g.audit.Record}
+		Witness: witness{g.pinholes, g.flows, g.routes, g.refused}, Holds: g.holds, Done: g.audit.Record}
 	g.settings = g.settingsOf(g.config)
 	g.server.Apply(g.settings)
 	g.hear(g.listeners)

@@ -78,6 +78,8 @@ func run(ctx context.Context, path string) error {
 		case <-tick.C:
 			g.verify()
 			spare.tidy()
+		case <-g.changed:
+			g.adapt()
 		case <-hangup:
 			reread(ctx, g, path, level)
 		case <-ctx.Done():
