@@ -62,9 +62,13 @@ func WatchChanges(log *zap.Logger, told func()) (*Changes, error) {
 // Local tells whether an address is one of an interface of this host.
 func (c *Changes) Local(address netip.Addr) bool { return (*c.local.Load())[address] }
 
-// Close ends it; told is not called any more when it returns.
+// Close ends it; told is not called any more when it returns. It may be called again.
 func (c *Changes) Close() error {
 	c.mu.Lock()
+	if c.closed() {
+		c.mu.Unlock()
+		return nil
+	}
 	close(c.shut)
 	if c.socket != nil {
 		c.socket.close()

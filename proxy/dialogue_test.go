@@ -50,6 +50,7 @@ import (
 //	account TEXT the newest one, as "RESULT VERB PATH of USER, MODE: N bytes CAUSE image"
 //	session TEXT what is told of the only session, see play.session
 //	firewall fails | works       what the kernel answers from now on
+//	lose ADDRESS | regain ADDRESS   an address of the host goes, or comes again
 //	wait 61s     time passes
 //	shutdown 5s  the gateway stops with so much grace; does not wait for it
 //	log TEXT     a line of the log contains the text;  "log ! TEXT": none does

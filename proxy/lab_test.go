@@ -44,7 +44,7 @@ func newLab(t *testing.T, rule *policy.Rule, addresses addressing, pool [2]uint1
 	if err := l.manager.Start(frame); err != nil {
 		t.Fatal(err)
 	}
-	l.gateway = &Server{Pinholes: l.manager, Expect: l.flows.expect, Log: zap.New(core)}
+	l.gateway = &Server{Pinholes: l.manager, Expect: l.flows.expect, Holds: l.network.holds, Log: zap.New(core)}
 	l.settings = Settings{Rules: policy.Rules{rule}, Network: l.network, Ports: nat.NewPorts(pool[0], pool[1])}
 	l.gateway.Apply(&l.settings)
 	return l
@@ -108,6 +108,12 @@ type fakeNetwork struct {
 	unreachable bool
 	hanging     bool
 	accepted    *memConn // the server's end of the last connection
+	gone        sync.Map // addresses that the host has lost
+}
+
+func (n *fakeNetwork) holds(address netip.Addr) bool {
+	_, gone := n.gone.Load(address)
+	return !gone
 }
 
 func (n *fakeNetwork) Arrival(c net.Conn) (policy.Arrival, string, error) {

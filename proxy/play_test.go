@@ -102,6 +102,12 @@ func (p *play) step(s step) {
 		p.session(s.arg)
 	case "firewall":
 		p.lab.kernel.fail(s.arg == "fails")
+	case "lose", "regain":
+		address := netip.MustParseAddr(s.arg)
+		if p.lab.network.gone.Delete(address); s.verb == "lose" {
+			p.lab.network.gone.Store(address, true)
+		}
+		p.lab.gateway.AddressesChanged()
 	case "shutdown":
 		go p.lab.gateway.Shutdown(deadlineContext(p.duration(s.arg)))
 	case "log":

@@ -43,7 +43,7 @@ type gateway struct {
 	routes    *nat.Routes
 	changes   *nat.Changes
 	changed   chan struct{} // has a token when the network has changed
-	refused   *nat.Refused // nil: the kernel does not tell of refused packets
+	refused   *nat.Refused  // nil: the kernel does not tell of refused packets
 	listeners []*net.TCPListener
 	routing   *nat.Routing
 	forwards  *nat.Forwarding

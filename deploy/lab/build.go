@@ -174,6 +174,37 @@ func (l *Lab) plug(handle *netlink.Handle, host string, link Link) error {
 	return nil
 }
 
+// Unplug removes an interface of a host with its cable, as a PPP link that has gone.
+func (l *Lab) Unplug(host, name string) error {
+	handle, err := netlink.NewHandleAt(l.Host(host).namespace, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("opening netlink: %w", err)
+	}
+	defer handle.Close()
+	link, err := handle.LinkByName(name)
+	if err == nil {
+		err = handle.LinkDel(link)
+	}
+	if err != nil {
+		return fmt.Errorf("unplugging %s of %s: %w", name, host, err)
+	}
+	return nil
+}
+
+// Plug makes an interface of a host anew, as it was before Unplug, with another hardware address.
+func (l *Lab) Plug(host, name string) error {
+	h := l.Host(host)
+	handle, err := netlink.NewHandleAt(h.namespace, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("opening netlink: %w", err)
+	}
+	defer handle.Close()
+	if err := l.plug(handle, host, h.Link(name)); err != nil {
+		return fmt.Errorf("plugging %s of %s in: %w", name, host, err)
+	}
+	return nil
+}
+
 // attach puts the switch's end of a cable into a bridge.
 func (l *Lab) attach(port, bridge string) error {
 	handle, err := netlink.NewHandleAt(l.switchNS.namespace, unix.NETLINK_ROUTE)
