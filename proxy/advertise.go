@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -49,7 +50,7 @@ func HostName(name string) func(context.Context, bool) (netip.Addr, error) {
 			return netip.Addr{}, err
 		}
 		for _, address := range found {
-			if address = address.Unmap(); address.IsGlobalUnicast() {
+			if address = address.Unmap(); reachable(address, ipv4) {
 				mu.Lock()
 				known[network] = answer{address, time.Now().Add(resolvedFor)}
 				mu.Unlock()
@@ -58,4 +59,14 @@ func HostName(name string) func(context.Context, bool) (netip.Addr, error) {
 		}
 		return netip.Addr{}, fmt.Errorf("%s has no usable address for %s", name, network)
 	}
+}
+
+// nowhere are addresses of IPv4 that nobody can connect to, beside those that netip knows (RFC 6890): "this network", and
+// what is reserved, with the broadcast address.
+var nowhere = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("240.0.0.0/4")}
+
+// reachable leaves out what a resolver that blocks or is broken answers: 0.0.0.0, loopback, multicast.
+func reachable(address netip.Addr, ipv4 bool) bool {
+	return address.Is4() == ipv4 && address.IsGlobalUnicast() &&
+		!slices.ContainsFunc(nowhere, func(p netip.Prefix) bool { return p.Contains(address) })
 }

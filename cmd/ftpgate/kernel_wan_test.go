@@ -73,15 +73,14 @@ func TestWANComesAndGoes(t *testing.T) {
 		if r.wanIsThere(t) {
 			t.Error("the status shows an interface that is not there")
 		}
-		healthy := ours(r.state())
 		for i := range 3 {
 			r.plug(t)
 			if !r.wanIsThere(t) {
 				t.Error("the status does not show the interface")
 			}
 			r.works(t, outside, inside)
-			if now := ours(r.state()); now != healthy {
-				t.Errorf("the rules have changed:\n%s", difference(healthy, now))
+			if strings.Contains(r.daemon.Output(), "repaired") {
+				t.Error("something had to be repaired")
 			}
 			if i == 2 {
 				break
