@@ -36,6 +36,7 @@ type Changes struct {
 	log   *zap.Logger
 	told  func()
 	local atomic.Pointer[map[netip.Addr]bool]
+	steer atomic.Bool
 
 	mu     sync.Mutex
 	socket *eventSocket // nil: it has failed and is about to be opened again
@@ -61,6 +62,9 @@ func WatchChanges(log *zap.Logger, told func()) (*Changes, error) {
 
 // Local tells whether an address is one of an interface of this host.
 func (c *Changes) Local(address netip.Addr) bool { return (*c.local.Load())[address] }
+
+// Steered tells whether the host has ip rules that may send clients by different ways; see SourceToward.
+func (c *Changes) Steered() bool { return c.steer.Load() }
 
 // Close ends it; told is not called any more when it returns. It may be called again.
 func (c *Changes) Close() error {
@@ -158,7 +162,7 @@ func (c *Changes) closed() bool {
 	}
 }
 
-// learn reads the host's addresses.
+// learn reads the host's addresses, and looks whether it has ip rules of its own.
 func (c *Changes) learn() error {
 	return withRouteSocket(func(h *netlink.Handle) error {
 		found, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(nil, netlink.FAMILY_ALL) })
@@ -172,7 +176,9 @@ func (c *Changes) learn() error {
 			}
 		}
 		c.local.Store(&local)
-		return nil
+		is, err := steered(h)
+		c.steer.Store(is)
+		return err
 	})
 }
 

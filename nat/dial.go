@@ -37,6 +37,13 @@ type Dialer struct {
 	// Mark is set on the packets of sockets that bear a client's address, so that the
 	// firewall can keep the host from translating it. Zero: none.
 	Mark uint32
+
+	// Steer is set on the packets of all sockets beside, for the host's ip rules. Zero: none.
+	Steer uint32
+
+	// Source is the address of this host from which a connection comes that bears no
+	// client's address. Zero: the routing table chooses.
+	Source netip.Addr
 }
 
 // Dial connects to server. If as is not zero, the server sees that client's address,
@@ -92,14 +99,22 @@ func (d Dialer) dialFrom(ctx context.Context, server, source netip.AddrPort) (*n
 	dialer.SetMultipathTCP(false)
 	dialer.Control = func(network, _ string, raw syscall.RawConn) error {
 		return control(raw, func(fd int) error {
-			if err := setControlConnection(fd); err != nil || !source.IsValid() {
+			if err := setControlConnection(fd); err != nil {
 				return err
 			}
-			return borrowAddress(fd, network, d.Mark)
+			switch {
+			case source.IsValid():
+				return borrowAddress(fd, network, d.Mark|d.Steer)
+			case d.Source.IsValid():
+				return errors.Join(setMark(fd, d.Steer), bindSource(fd))
+			}
+			return setMark(fd, d.Steer)
 		})
 	}
 	if source.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(source)
+	} else if d.Source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.Source, 0))
 	}
 	// Without a source nothing is bound: connect(2) may share a port with connections to
 	// other servers, bind(2) would look for one that nobody has.
@@ -119,6 +134,10 @@ func borrowAddress(fd int, network string, mark uint32) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return fmt.Errorf("share the source port: %w", err)
 	}
+	return setMark(fd, mark)
+}
+
+func setMark(fd int, mark uint32) error {
 	if mark == 0 {
 		return nil
 	}

@@ -71,15 +71,15 @@ func (r *Routes) InterfaceName(index int) (string, error) {
 
 // Egress returns the interface by which packets to destination leave. A valid source
 // makes rules of the kind `ip rule from` count. IPv4 tells the way of a foreign source
-// only to its socket: for one, the way of the host's own packets is returned.
-func (r *Routes) Egress(destination, source netip.Addr) (interfaceName string, err error) {
-	options := &netlink.RouteGetOptions{}
+// only to its socket: for one, the way of the host's own packets is returned. mark is that of the packets, 0: none.
+func (r *Routes) Egress(destination, source netip.Addr, mark uint32) (interfaceName string, err error) {
+	options := &netlink.RouteGetOptions{Mark: mark}
 	if source.IsValid() {
 		options.SrcAddr = source.Unmap().AsSlice()
 	}
 	route, err := r.routeTo(destination, options)
 	if foreign := errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENETUNREACH); foreign && source.IsValid() {
-		route, err = r.routeTo(destination, &netlink.RouteGetOptions{})
+		route, err = r.routeTo(destination, &netlink.RouteGetOptions{Mark: mark})
 	}
 	if err != nil {
 		return "", err

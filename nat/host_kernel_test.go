@@ -32,14 +32,14 @@ func TestEgress(t *testing.T) {
 			source = netip.MustParseAddr(test.source)
 		}
 		l.router.do(t, func() {
-			got, err := routes(t).Egress(netip.MustParseAddr(test.destination), source)
+			got, err := routes(t).Egress(netip.MustParseAddr(test.destination), source, 0)
 			if err != nil || got != test.want {
 				t.Errorf("to %s from %q: %q, %v; want %q", test.destination, test.source, got, err, test.want)
 			}
 		})
 	}
 	l.router.do(t, func() {
-		if _, err := routes(t).Egress(netip.MustParseAddr("198.51.100.1"), netip.Addr{}); !errors.Is(err, unix.ENETUNREACH) {
+		if _, err := routes(t).Egress(netip.MustParseAddr("198.51.100.1"), netip.Addr{}, 0); !errors.Is(err, unix.ENETUNREACH) {
 			t.Errorf("without a route: %v", err)
 		}
 	})

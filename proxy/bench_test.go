@@ -17,13 +17,13 @@ import (
 // loopback is a Network of real sockets on this machine.
 type loopback struct{ server string }
 
-func (l loopback) Arrival(c net.Conn) (policy.Arrival, string, error) {
-	return policy.Arrival{Client: addrPort(c.RemoteAddr()), Dialled: at("198.51.100.7:21"), FromLAN: true, ToWAN: true}, "lan0", nil
+func (l loopback) Arrival(c net.Conn) (policy.Arrival, Way, error) {
+	return policy.Arrival{Client: addrPort(c.RemoteAddr()), Dialled: at("198.51.100.7:21"), FromLAN: true, ToWAN: true}, Way{Via: "lan0"}, nil
 }
 
-func (l loopback) Egress(_, _ netip.Addr) (string, bool, error) { return "wan0", true, nil }
+func (l loopback) Egress(_, _ netip.Addr, _ uint32) (string, bool, error) { return "wan0", true, nil }
 
-func (l loopback) Dial(ctx context.Context, _, _ netip.AddrPort) (net.Conn, error) {
+func (l loopback) Dial(ctx context.Context, _, _ netip.AddrPort, _ netip.Addr, _ Way) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", l.server)
 }
 

@@ -140,7 +140,7 @@ func (s *session) interfaceOf(l *leg) (string, error) {
 		return l.via, nil
 	}
 	var err error
-	l.via, l.wan, err = s.settings.Network.Egress(l.peer.Addr(), l.local.Addr())
+	l.via, l.wan, err = s.settings.Network.Egress(l.peer.Addr(), l.local.Addr(), l.mark)
 	if l == &s.serverLeg {
 		s.locked(func() { s.serverVia = l.via })
 	}

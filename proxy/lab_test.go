@@ -116,17 +116,17 @@ func (n *fakeNetwork) holds(address netip.Addr) bool {
 	return !gone
 }
 
-func (n *fakeNetwork) Arrival(c net.Conn) (policy.Arrival, string, error) {
+func (n *fakeNetwork) Arrival(c net.Conn) (policy.Arrival, Way, error) {
 	via := "wan0"
 	if n.fromLAN {
 		via = "lan0"
 	}
 	return policy.Arrival{
 		Client: addrPort(c.RemoteAddr()), Dialled: addrPort(c.LocalAddr()), FromLAN: n.fromLAN, Local: n.isLocal, ToWAN: n.fromLAN && !n.isLocal,
-	}, via, nil
+	}, Way{Via: via}, nil
 }
 
-func (n *fakeNetwork) Egress(to, _ netip.Addr) (string, bool, error) {
+func (n *fakeNetwork) Egress(to, _ netip.Addr, _ uint32) (string, bool, error) {
 	lan := to.IsPrivate() || netip.MustParsePrefix("2001:db8:1::/64").Contains(to)
 	if lan {
 		return "lan0", false, nil
@@ -134,7 +134,7 @@ func (n *fakeNetwork) Egress(to, _ netip.Addr) (string, bool, error) {
 	return "wan0", true, nil
 }
 
-func (n *fakeNetwork) Dial(ctx context.Context, server, as netip.AddrPort) (net.Conn, error) {
+func (n *fakeNetwork) Dial(ctx context.Context, server, as netip.AddrPort, _ netip.Addr, _ Way) (net.Conn, error) {
 	if n.unreachable {
 		return nil, errors.New("connection refused")
 	}

@@ -12,14 +12,21 @@ import (
 // Network is the host as the proxy sees it.
 type Network interface {
 	// Arrival tells where an accepted connection comes from and goes to, and
-	// the interface by which it came in.
-	Arrival(net.Conn) (a policy.Arrival, via string, err error)
+	// by which way it came in.
+	Arrival(net.Conn) (a policy.Arrival, way Way, err error)
 	// Egress names the interface through which packets from one address to
 	// another leave, and whether it is on the WAN side.
-	Egress(to, from netip.Addr) (name string, wan bool, err error)
-	// Dial connects to a server: from the router's own address, or, if as is
-	// valid, from that client's address. The context bounds the wait.
-	Dial(ctx context.Context, server, as netip.AddrPort) (net.Conn, error)
+	Egress(to, from netip.Addr, mark uint32) (name string, wan bool, err error)
+	// Dial connects to a server for a client that has come by a way: from the
+	// router's own address, or, if as is valid, from that client's address. The
+	// context bounds the wait.
+	Dial(ctx context.Context, server, as netip.AddrPort, client netip.Addr, way Way) (net.Conn, error)
+}
+
+// Way is what the host's routing may go by, beside addresses.
+type Way struct {
+	Via  string // interface
+	Mark uint32 // of the packets, as the host gave it; 0: none
 }
 
 // Flow is one data connection as the kernel sees it.
@@ -39,6 +46,7 @@ type leg struct {
 	peer  netip.AddrPort // who is at its other end
 	local netip.AddrPort // what that one sees of us
 	via   string         // interface toward the peer; "" until it is asked for
+	mark  uint32         // of the packets toward the peer, for the host's routing; 0: none
 	wan   bool           // that interface is on the WAN side
 	ours  bool           // local is an address of this host, not one that it bears for somebody
 }

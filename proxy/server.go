@@ -120,7 +120,7 @@ func (g *Server) Serve(l net.Listener) error {
 // dialogue, or to its end if there is none.
 func (g *Server) handle(conn net.Conn) {
 	settings := g.current()
-	arrival, via, err := settings.Network.Arrival(conn)
+	arrival, way, err := settings.Network.Arrival(conn)
 	if err != nil {
 		g.Log.Warn("a connection of unknown origin was closed", zap.Stringer("client", conn.RemoteAddr()), zap.Error(err))
 		conn.Close()
@@ -138,7 +138,8 @@ func (g *Server) handle(conn net.Conn) {
 		}
 	}()
 	defer s.rescue()
-	s.clientLeg.via, s.clientLeg.wan = via, !arrival.FromLAN
+	s.clientLeg.via, s.clientLeg.wan = way.Via, !arrival.FromLAN
+	s.serverLeg.mark = way.Mark
 	server, err := g.dial(s, arrival)
 	if err != nil {
 		g.turnAway(conn, arrival, s.rule.Name, err)
@@ -201,7 +202,7 @@ func (g *Server) dial(s *session, a policy.Arrival) (net.Conn, error) {
 	if s.rule.PreserveClientAddress && !g.sameSegment(s, a) {
 		as = a.Client
 	}
-	conn, err := s.settings.Network.Dial(s.life(), s.serverLeg.peer, as)
+	conn, err := s.settings.Network.Dial(s.life(), s.serverLeg.peer, as, a.Client.Addr(), Way{s.clientLeg.via, s.serverLeg.mark})
 	if err != nil {
 		why := err.Error()
 		if as.IsValid() && isTimeout(err) {

@@ -285,9 +285,10 @@ func (g *gateway) settingsOf(c *configs.Config) *proxy.Settings {
 		g.ports = nat.NewPorts(c.DataPorts.First, c.DataPorts.Last)
 	}
 	s := &proxy.Settings{
-		Rules:   rulesOf(c),
-		Network: proxy.Router{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN, Mark: takeMark, Routes: g.routes, Flows: g.flows},
-		Ports:   g.ports,
+		Rules: rulesOf(c),
+		Network: proxy.Router{LAN: c.Interfaces.LAN, WAN: c.Interfaces.WAN, Mark: takeMark, Mask: markMask,
+			Routes: g.routes, Flows: g.flows, Steered: g.changes.Steered},
+		Ports: g.ports,
 	}
 	switch {
 	case c.Advertise.Host != "":

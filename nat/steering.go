@@ -1,0 +1,97 @@
+package nat
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Steering: a host with several WANs may send each client by another one, by ip rules that go by the client's address, its
+// interface or a mark of its packets. Our own connection to a server, which a client's data connection is to follow, has
+// none of these by itself.
+
+// MarkOf returns the mark of an accepted connection. The kernel takes it from the client's SYN if
+// net.ipv4.tcp_fwmark_accept is set; else it is 0.
+func MarkOf(accepted *net.TCPConn) (mark uint32, err error) {
+	raw, err := accepted.SyscallConn()
+	if err != nil {
+		return 0, fmt.Errorf("find the mark of a connection: %w", err)
+	}
+	err = control(raw, func(fd int) error {
+		value, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK)
+		mark = uint32(value)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("find the mark of a connection: %w", err)
+	}
+	return mark, nil
+}
+
+// SourceToward returns the address of this host from which a connection to destination leaves by the way that packets
+// take which come from client by the interface via with the mark; zero: that is the way of the host's own packets, or
+// none of the host's addresses would take the client's.
+func (r *Routes) SourceToward(destination, client netip.Addr, via string, mark uint32) (netip.Addr, error) {
+	theirs, err := r.routeTo(destination, &netlink.RouteGetOptions{SrcAddr: client.Unmap().AsSlice(), Iif: via, Mark: mark})
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	ours, err := r.routeTo(destination, &netlink.RouteGetOptions{Mark: mark})
+	if err == nil && ours.LinkIndex == theirs.LinkIndex && ours.Gw.Equal(theirs.Gw) {
+		return netip.Addr{}, nil
+	}
+	family := netlink.FAMILY_V6
+	if destination.Unmap().Is4() {
+		family = netlink.FAMILY_V4
+	}
+	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: theirs.LinkIndex}}
+	addresses, err := dump(func() ([]netlink.Addr, error) { return r.handle.AddrList(link, family) })
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("list the addresses of interface %d: %w", theirs.LinkIndex, err)
+	}
+	for _, a := range addresses {
+		source, ok := netip.AddrFromSlice(a.IP)
+		if !ok || a.Scope != unix.RT_SCOPE_UNIVERSE || a.Flags&(unix.IFA_F_DEPRECATED|unix.IFA_F_TENTATIVE) != 0 {
+			continue
+		}
+		source = source.Unmap()
+		back, err := r.routeTo(destination, &netlink.RouteGetOptions{SrcAddr: source.AsSlice(), Mark: mark})
+		if err == nil && back.LinkIndex == theirs.LinkIndex {
+			return source, nil
+		}
+	}
+	return netip.Addr{}, nil
+}
+
+// bindSource prepares a socket that will bear one of this host's addresses: the port is chosen when it connects, and may
+// be shared by connections to different servers.
+func bindSource(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil && !errors.Is(err, syscall.ENOPROTOOPT) {
+		return fmt.Errorf("leave the source port open: %w", err)
+	}
+	return nil
+}
+
+// steered tells whether the host has ip rules beside the kernel's own and ours.
+func steered(h *netlink.Handle) (bool, error) {
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		rules, err := listRules(h, family)
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		for _, rule := range rules {
+			if rule.Protocol != routingProtocol && rule.Protocol != unix.RTPROT_KERNEL {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
