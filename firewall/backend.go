@@ -21,6 +21,12 @@ type Counter interface {
 	Seen(h Hole) (packets uint64, known bool, err error)
 }
 
+// Guard is a Backend that closes the WAN for a Gateway where the host does not. It is called like a Backend.
+type Guard interface {
+	// Guards names the interfaces, with their family, that it closes: "IPv6 eth1".
+	Guards() []string
+}
+
 // Backend puts a Frame and holes into the kernel. It is called by one goroutine at a time, but not always the same. Every call is bounded in time
 // by the backend itself.
 type Backend interface {

@@ -14,8 +14,8 @@ type Gateway struct {
 
 	// Forward lets the LAN open connections to the WAN, and lets back in what belongs to them. What else comes from the
 	// WAN to be forwarded is dropped, unless a pinhole or a translation of the destination (the host publishes
-	// something) has admitted it. Where the host's own rules close all of WAN by themselves (see Closes of a backend), nothing
-	// is dropped beside them.
+	// something) has admitted it. Where the host's own rules close an interface of the WAN, by a policy or a rule that drops
+	// the rest, nothing is dropped beside them.
 	Forward bool
 
 	// Masquerade gives what leaves from LAN to WAN the address of the interface by which it leaves: everything of IPv4,

@@ -56,7 +56,22 @@ func (w *worker) start() error {
 		return fmt.Errorf("installing the static rules: %w", err)
 	}
 	w.sound()
+	w.tellGuards()
 	return nil
+}
+
+// tellGuards says what a gateway's guard closes, since nobody else's rules show it.
+func (w *worker) tellGuards() {
+	g, guards := w.backend.(Guard)
+	if !w.frame.Gateway.Forward || !guards {
+		return
+	}
+	if closed := g.Guards(); len(closed) > 0 {
+		w.log.Info("forwarding is on and the host's own rules leave the WAN open: what comes from there and no pinhole or translation admits is dropped",
+			zap.Strings("guarded", closed))
+		return
+	}
+	w.log.Info("forwarding is on and the host's own rules decide what may come from the WAN")
 }
 
 func (w *worker) loop() {
@@ -280,6 +295,7 @@ func (w *worker) reframe() {
 	w.mu.Unlock()
 	if r.err = w.backend.Install(r.frame); r.err == nil {
 		w.frame = r.frame
+		w.tellGuards()
 	} else {
 		r.err = fmt.Errorf("replacing the static rules: %w", r.err)
 		if err := w.backend.Install(w.frame); err != nil {

@@ -27,6 +27,7 @@ func TestRouterFromNothing(t *testing.T) {
 	if strings.Contains(r.daemon.Output(), "the host does not forward") {
 		t.Error("the log says that the host does not forward")
 	}
+	r.await(`"guarded":["IPv4 wan0","IPv6 wan0"]`)
 	r.isGateway(t)
 	r.stop()
 	r.same(t, before, "SIGTERM")
@@ -87,6 +88,7 @@ func TestRouterOfStrictHost(t *testing.T) {
 			t.Fatal("the LAN gets out already, so this test shows nothing")
 		}
 		r.start(plain + fromNothing)
+		r.await("the host's own rules decide")
 		r.isGateway(t)
 		// The user's own rules let port 80 in, and publish it as 8080.
 		if seen := r.reachPort(t, lab.Outside, "2001:db8:113::20", lab.Server, "2001:db8:50::20", 80, 80); seen != "2001:db8:113::20" {

@@ -206,3 +206,16 @@ func (f *family) expose(frame firewall.Frame, own ruleset) (changed bool, err er
 	f.exposed = exposed
 	return changed, nil
 }
+
+// Guards implements firewall.Guard.
+func (b *Backend) Guards() (closed []string) {
+	for _, f := range b.families {
+		if !f.installed() {
+			continue
+		}
+		for _, name := range f.exposed {
+			closed = append(closed, f.String()+" "+name)
+		}
+	}
+	return closed
+}

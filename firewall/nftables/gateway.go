@@ -174,3 +174,16 @@ func (l *landscape) fate(c *hostChain, name string, seen map[string]bool) fate {
 	}
 	return fateNone
 }
+
+// Guards implements firewall.Guard.
+func (b *Backend) Guards() (closed []string) {
+	for _, f := range b.families {
+		if !f.installed {
+			continue
+		}
+		for _, name := range f.guarded {
+			closed = append(closed, f.String()+" "+name)
+		}
+	}
+	return closed
+}
