@@ -84,7 +84,7 @@ func TestReferenceIsACopy(t *testing.T) {
 
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob("examples/*.yaml")
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("examples: %v %v", files, err)
 	}
 	for _, file := range files {

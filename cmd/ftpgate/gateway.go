@@ -223,6 +223,11 @@ func (g *gateway) routingOf(interfaces []string) *nat.Routing {
 // filter puts the static rules in place; from then on connections arrive, and
 // wait in the listeners until serve.
 func (g *gateway) filter(context.Context) error {
+	// What a run that was killed has left on goes off while its guard is replaced.
+	g.forwards = &nat.Forwarding{Settings: nat.Settings{Dir: notes}, IPv6: g.ipv6}
+	if err := g.forwards.Release(); err != nil {
+		return fmt.Errorf("restoring the kernel's forwarding: %w", err)
+	}
 	frame := g.frame(g.config)
 	chosen, err := choose(g.config, frame)
 	if err != nil {
@@ -240,7 +245,6 @@ func (g *gateway) filter(context.Context) error {
 // forward makes the host a router if the configuration wants it. By now the packet filter admits from the WAN what it
 // should and nothing else; at the stop the host ceases to forward before it ceases to filter.
 func (g *gateway) forward(context.Context) error {
-	g.forwards = &nat.Forwarding{Settings: nat.Settings{Dir: notes}, IPv6: g.ipv6}
 	g.later("restoring the kernel's forwarding", func() error { return g.forwards.Release() })
 	return g.followForwarding(g.config)
 }
