@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,21 @@ func TestFrame(t *testing.T) {
 	}
 	if err := f.Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestGateway(t *testing.T) {
+	lan, wan := []string{"lan0", "lan1"}, []string{"wan0"}
+	for keys, want := range map[string]firewall.Gateway{
+		"forwarding: false":                  {},
+		"forwarding: true":                   {LAN: lan, WAN: wan, Forward: true},
+		"masquerade: true":                   {LAN: lan, WAN: wan, Masquerade: true},
+		"masquerade: true, forwarding: true": {LAN: lan, WAN: wan, Forward: true, Masquerade: true},
+	} {
+		f := frameOf(parse(t, twoSides+"firewall: {"+keys+"}\n"), true)
+		if !reflect.DeepEqual(f.Gateway, want) {
+			t.Errorf("%s: %+v", keys, f.Gateway)
+		}
 	}
 }
 
