@@ -24,7 +24,7 @@ func TestRouterFromNothing(t *testing.T) {
 	before := r.state()
 	r.isolated(t)
 	r.start(plain + fromNothing)
-	if strings.Contains(r.daemon.Output(), "the host does not forward") {
+	if strings.Contains(r.daemon.Output(), `"finding":"forwarding"`) {
 		t.Error("the log says that the host does not forward")
 	}
 	r.await(`"guarded":["IPv4 wan0","IPv6 wan0"]`)

@@ -69,7 +69,7 @@ func TestWANComesAndGoes(t *testing.T) {
 		inside := r.serve(peers.Pyftpdlib(), lab.Server, peers.ServerOptions{})
 		r.unplug(t)
 		r.start(plain)
-		r.await("an interface of the configuration is not there")
+		r.await(`"finding":"interface-missing"`)
 		if r.wanIsThere(t) {
 			t.Error("the status shows an interface that is not there")
 		}

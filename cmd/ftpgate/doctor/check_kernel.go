@@ -73,9 +73,11 @@ func forwarding(f *Facts) Outcome {
 		}
 		off := f.setting(name) == "0"
 		switch {
+		case off && f.Config.Firewall.Forwarding && !f.Running:
+			saw = append(saw, name+"=0, and the start turns it on (firewall.forwarding)")
 		case off && f.speaks(six):
 			o.Findings = append(o.Findings, Finding{ID: "forwarding", Severity: Fails, What: name + " is 0",
-				Why: "No data connection of this family can pass.", Cure: "sysctl -w " + name + "=1"})
+				Why: "No data connection of this family can pass. (firewall.forwarding: true lets ftpgate turn it on.)", Cure: "sysctl -w " + name + "=1"})
 		case off && (!six || f.Frame.IPv6):
 			saw = append(saw, name+"=0, but not both sides have addresses of that family")
 		default:

@@ -55,6 +55,11 @@ func TestChecks(t *testing.T) {
 		f.Settings["net.netfilter.nf_conntrack_acct"] = "1"
 		listens("127.0.0.1:2121")(f)
 	}
+	forwards := func(f *Facts) {
+		c := *f.Config
+		c.Firewall.Forwarding = true
+		f.Config = &c
+	}
 	for _, c := range []struct {
 		name   string
 		change []func(*Facts)
@@ -68,6 +73,8 @@ func TestChecks(t *testing.T) {
 		{"default routes on both sides", []func(*Facts){func(f *Facts) { f.Links[1].Default = true }}, ""},
 		{"no route to the server", []func(*Facts){func(f *Facts) { f.Ways[f.Config.Rules[1].Server[0].Addr()] = "" }}, "server-route fails"},
 		{"does not forward", []func(*Facts){setting("net.ipv4.ip_forward", "0")}, "forwarding fails"},
+		{"does not forward before the start turns it on", []func(*Facts){setting("net.ipv4.ip_forward", "0"), forwards}, ""},
+		{"does not forward though the start turned it on", []func(*Facts){runs, setting("net.ipv4.ip_forward", "0"), forwards}, "forwarding fails"},
 		{"one does not forward", []func(*Facts){setting("net.ipv4.conf.wan0.forwarding", "0")}, "forwarding fails"},
 		{"does not forward IPv6", []func(*Facts){setting("net.ipv6.conf.all.forwarding", "0")}, "forwarding fails"},
 		{"does not forward IPv6, which the WAN has not", []func(*Facts){setting("net.ipv6.conf.all.forwarding", "0"),

@@ -110,6 +110,7 @@ func Examine(f *Facts) Report {
 // AtStart returns what is wrong by the checks that read no rules: a gateway makes them when it starts.
 func AtStart(c *configs.Config, frame firewall.Frame) (found []Finding) {
 	f := gatherNetwork(c, frame)
+	f.Running = true
 	for _, look := range []func(*Facts) Outcome{interfaces, sidesSwapped, routes, forwarding, reversePath, bridge} {
 		for _, finding := range look(f).Findings {
 			if finding.Severity != Notes {

@@ -78,7 +78,7 @@ func (f *Facts) readWays() error {
 			if !a.Addr().Is4() {
 				continue
 			}
-			by, err := routes.Egress(anyone[false], a.Addr())
+			by, err := routes.Egress(anyone[false], a.Addr(), 0)
 			if err == nil {
 				f.Returns[name] = by
 			}
