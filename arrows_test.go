@@ -12,7 +12,8 @@ import (
 // arrows are the rooms of the house and what each may import of the others.
 // What is absent is the point: see ARCHITECTURE.md.
 var arrows = map[string][]string{
-	"cmd/ftpgate":           {"cmd/ftpgate/doctor", "configs", "proxy", "proxy/audit", "proxy/policy", "proxy/status", "proxy/trace", "nat", "firewall", "firewall/iptables", "firewall/nftables"},
+	"cmd/ftpgate":           {"cmd/ftpgate/doctor", "cmd/ftpgate/setup", "configs", "proxy", "proxy/audit", "proxy/policy", "proxy/status", "proxy/trace", "nat", "firewall", "firewall/iptables", "firewall/nftables"},
+	"cmd/ftpgate/setup":     {},
 	"cmd/ftpgate/doctor":    {"configs", "nat", "firewall", "firewall/iptables", "firewall/nftables"},
 	"configs":               {},
 	"proxy":                 {"proxy/ftp", "proxy/policy", "nat", "firewall"},

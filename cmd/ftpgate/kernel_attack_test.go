@@ -84,7 +84,7 @@ func TestStealing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			public := announced(t, r, "PORT")
+			public := announced(t, r, c)
 			if try(t, third, public) {
 				t.Error("a third host was let in")
 			}
@@ -131,21 +131,31 @@ func TestStealing(t *testing.T) {
 	})
 }
 
-// announced is the public address that the gateway told last in place of what
-// the verb said.
-func announced(t *testing.T, r *router, verb string) netip.AddrPort {
+// announced is what the gateway made of the last PORT that the client has said,
+// once its log, which is read by another goroutine, has come so far.
+func announced(t *testing.T, r *router, c *dialogue.Client) (sent netip.AddrPort) {
 	t.Helper()
-	out := r.daemon.Output()
-	i := strings.LastIndex(out, `"sent":"`+verb+" ")
-	if i < 0 {
-		t.Fatalf("no %s was rewritten", verb)
+	said := ""
+	for _, line := range c.Transcript() {
+		if line, own := strings.CutPrefix(line, "> "); own && strings.HasPrefix(line, "PORT ") {
+			said = line
+		}
 	}
-	line, _, _ := strings.Cut(out[i+len(`"sent":"`):], `"`)
-	a, err := dialogue.ParsePASV(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+	session := r.sessionOf(t, c.Local())
+	eventually(t, "what became of "+said, func() bool {
+		for _, rec := range of(ofSession(r.records(), session), announces) {
+			if rec.Said != said {
+				continue
+			}
+			var err error
+			if sent, err = dialogue.ParsePASV(rec.Sent); err != nil {
+				t.Fatal(err)
+			}
+			return true
+		}
+		return false
+	})
+	return sent
 }
 
 func discard(conn net.Conn, seen io.Writer) (int64, error) { return io.Copy(seen, conn) }

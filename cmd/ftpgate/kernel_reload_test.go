@@ -133,7 +133,7 @@ rules:
 		roundTrip(t, old, dialogue.PORT, server)
 		c := login(t, client, "203.0.113.20:21", dialogue.Options{})
 		roundTrip(t, c, dialogue.PORT, server)
-		if port := announced(t, r, "PORT").Port(); port < 51000 || port > 51009 {
+		if port := announced(t, r, c).Port(); port < 51000 || port > 51009 {
 			t.Errorf("port %d was lent", port)
 		}
 		r.listensAt(t, 2222)

@@ -41,7 +41,7 @@ rules:
 			d.Close()
 			t.Error("a server that connects from any port was let in")
 		}
-		if to := announced(t, r, "PORT"); r.tryFrom(t, 1234, to) || !r.tryFrom(t, 20, to) {
+		if to := announced(t, r, c); r.tryFrom(t, 1234, to) || !r.tryFrom(t, 20, to) {
 			t.Errorf("%s is not open to port 20 alone", to)
 		}
 		c.Close()

@@ -22,7 +22,7 @@ import (
 
 // patience bounds every wait of these tests for something that should happen
 // at once, on a machine that is busy.
-const patience = 15 * time.Second
+const patience = 45 * time.Second
 
 // gatewayBinary is the daemon under test, built once with the race detector.
 var gatewayBinary string

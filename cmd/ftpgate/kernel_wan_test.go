@@ -48,7 +48,7 @@ func TestWANAddressChanges(t *testing.T) {
 			c := login(t, client, "203.0.113.20:21", dialogue.Options{})
 			roundTrip(t, c, mode, outside)
 			if mode == dialogue.PORT {
-				if told := announced(t, r, "PORT"); told.Addr() != netip.MustParseAddr("203.0.113.9") {
+				if told := announced(t, r, c); told.Addr() != netip.MustParseAddr("203.0.113.9") {
 					t.Errorf("%s was announced", told)
 				}
 			}
