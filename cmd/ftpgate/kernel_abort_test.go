@@ -97,7 +97,7 @@ func (r *router) abortAll(t *testing.T, s *peers.Server) {
 // aborted cuts a transfer. It returns the codes that the server said then, and
 // nil if the session was good for further ones.
 func (r *router) aborted(t *testing.T, from *lab.Host, s *peers.Server, mode dialogue.Mode, a abortion) (codes []int, useless error) {
-	c := login(t, from, s.Address(false).String(), dialogue.Options{Timeout: patience / 3})
+	c := login(t, from, s.Address(false).String(), dialogue.Options{Timeout: 5 * time.Second})
 	defer c.Close()
 	d, err := c.Open(mode)
 	if err != nil {

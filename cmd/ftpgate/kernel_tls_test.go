@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ftpgate/ftpgate/deploy/lab"
 	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
@@ -30,7 +31,7 @@ func TestTLSPassthrough(t *testing.T) {
 
 func (r *router) passedThrough(t *testing.T, dials string, roots *x509.CertPool) {
 	address := mustAddrPort(t, dials)
-	c, err := dialogue.Dial(t.Context(), r.Host(lab.Client), address, dialogue.Options{Timeout: patience / 3})
+	c, err := dialogue.Dial(t.Context(), r.Host(lab.Client), address, dialogue.Options{Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

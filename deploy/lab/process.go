@@ -14,7 +14,7 @@ import (
 
 const (
 	// stopGrace is how long Stop waits after SIGTERM before it kills.
-	stopGrace = 5 * time.Second
+	stopGrace = 30 * time.Second
 	// outputDelay is how long a process that has ended may leave its output to children that hold it open.
 	outputDelay = time.Second
 )
