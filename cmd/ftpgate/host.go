@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -11,6 +10,16 @@ import (
 	"github.com/ftpgate/ftpgate/configs"
 )
 
+// needed are the capabilities without which nothing works. CAP_NET_BIND_SERVICE
+// is wanted only by a status.listen below 1024, whose error says so.
+var needed = []struct {
+	name   string
+	number int
+}{
+	{"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}, // rules, routes, conntrack, transparent sockets
+	{"CAP_NET_RAW", unix.CAP_NET_RAW},     // iptables opens a raw socket
+}
+
 // privileged reports early and in plain words what every step would else
 // report in its own.
 func privileged() error {
@@ -19,10 +28,17 @@ func privileged() error {
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return fmt.Errorf("reading the capabilities: %w", err)
 	}
-	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
-		return errors.New("CAP_NET_ADMIN is missing; run ftpgate as root")
+	var missing []string
+	for _, c := range needed {
+		if data[0].Effective&(1<<c.number) == 0 {
+			missing = append(missing, c.name)
+		}
 	}
-	return nil
+	if missing == nil {
+		return nil
+	}
+	return fmt.Errorf("not permitted, for want of %s: run ftpgate as root, or as a user to whom its unit gives them (AmbientCapabilities=)",
+		strings.Join(missing, ", "))
 }
 
 // hostWarnings are what keeps data from passing although every rule is good: the
