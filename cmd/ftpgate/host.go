@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"strings"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -34,11 +38,21 @@ func privileged() error {
 			missing = append(missing, c.name)
 		}
 	}
-	if missing == nil {
-		return nil
+	if missing != nil {
+		return fmt.Errorf("not permitted, for want of %s: run ftpgate as root, or as a user to whom its unit gives them (AmbientCapabilities=)",
+			strings.Join(missing, ", "))
 	}
-	return fmt.Errorf("not permitted, for want of %s: run ftpgate as root, or as a user to whom its unit gives them (AmbientCapabilities=)",
-		strings.Join(missing, ", "))
+	// Who may not read these would take a host that filters with iptables-legacy for one that does not.
+	for _, name := range []string{"ip_tables_names", "ip6_tables_names"} {
+		file, err := os.Open("/proc/net/" + name)
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("looking for rules of iptables-legacy: %w; run ftpgate as root, or in the group root (SupplementaryGroups= of its unit)", err)
+		}
+		if err == nil {
+			file.Close()
+		}
+	}
+	return nil
 }
 
 // hostWarnings are what keeps data from passing although every rule is good: the
