@@ -108,8 +108,12 @@ func (g *gateway) isConfined(t *testing.T) {
 
 // tellsTheJournal looks for entries by their fields.
 func (g *gateway) tellsTheJournal(t *testing.T) {
-	entries := g.must("journalctl", "--output=json", "--unit=ftpgate", "FTPGATE_CLIENT=192.168.50.10", "FTPGATE_SERVER=203.0.113.20", "FTPGATE_RULE=out")
-	for _, want := range []string{`"FTPGATE_SESSION":"`, `"FTPGATE_USER":"\"` + peers.User, `"PRIORITY":"6"`, `"SYSLOG_IDENTIFIER":"ftpgate"`, `\"message\":\"session ended\"`} {
+	var entries string
+	g.eventually(patience, "the end of a session in the journal", func() bool {
+		entries = g.must("journalctl", "--output=json", "--unit=ftpgate", "FTPGATE_CLIENT=192.168.50.10", "FTPGATE_SERVER=203.0.113.20", "FTPGATE_RULE=out")
+		return strings.Contains(entries, `\"message\":\"session ended\"`)
+	})
+	for _, want := range []string{`"FTPGATE_SESSION":"`, `"FTPGATE_USER":"` + peers.User + `"`, `"FTPGATE_WHY":"QUIT"`, `"PRIORITY":"6"`, `"SYSLOG_IDENTIFIER":"ftpgate"`} {
 		if !strings.Contains(entries, want) {
 			t.Errorf("%s is not in\n%s", want, entries)
 		}

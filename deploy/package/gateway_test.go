@@ -7,7 +7,9 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -29,19 +31,34 @@ rules:
 // serverPorts keeps the servers' data ports off those of clients.
 var serverPorts = peers.PortRange{First: 61001, Last: 65000}
 
+// packages is where those of the present source are, once they have been built.
+var packages string
+
+func TestMain(m *testing.M) {
+	var err error
+	if packages, err = os.MkdirTemp("", "ftpgate-packages-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(packages)
+	os.Exit(code)
+}
+
 // gateway is the machine with the package and the servers that its clients reach.
 type gateway struct {
 	*machine
-	old, new string // the package in two versions
+	old, new string // the package in two versions: files
 	servers  map[string]*peers.Server
 }
 
 func newGateway(t *testing.T, o lab.Options) *gateway {
 	g := &gateway{servers: map[string]*peers.Server{}}
-	dir := t.TempDir()
-	for version, at := range map[string]*string{"v0.9.0": &g.old, "v0.9.1": &g.new} {
-		build(t, repository(t), dir, version, "amd64")
-		*at = filepath.Join(dir, fmt.Sprintf("ftpgate_%s-1_amd64.deb", version[1:]))
+	for version, at := range map[string]*string{"0.9.0": &g.old, "0.9.1": &g.new} {
+		*at = filepath.Join(packages, "ftpgate_"+version+"-1_"+runtime.GOARCH+".deb")
+		if _, err := os.Stat(*at); err != nil {
+			build(t, repository(t), packages, "v"+version, runtime.GOARCH)
+		}
 	}
 	g.machine = newMachine(t, o)
 	for _, host := range []string{lab.Outside, lab.Server} {
@@ -146,4 +163,3 @@ func (g *gateway) transferInAllFlows(t *testing.T) {
 		}
 	}
 }
-
