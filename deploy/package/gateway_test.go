@@ -25,7 +25,8 @@ audit: {transfers: /var/log/ftpgate/transfers.json, xferlog: /var/log/ftpgate/xf
 rules:
   - {name: routed, direction: outbound, clients: ["2001:db8:50::/64"], preserve_client_address: true}
   - {name: out, direction: outbound}
-  - {name: in, direction: inbound, server: ["192.168.50.20:21", "[2001:db8:50::20]:21"], limits: {login_failures: 3}}
+  - {name: in, direction: inbound, server: ["192.168.50.20:21", "[2001:db8:50::20]:21"]}
+  - {name: guarded, direction: inbound, ports: [2100], server: "192.168.50.20:2100", users: {deny: [root]}}
 `
 
 // serverPorts keeps the servers' data ports off those of clients.
