@@ -93,7 +93,7 @@ func TestPackages(t *testing.T) {
 			isGood(t, root)
 		}
 	}
-	for _, name := range []string{"conffiles", "postinst", "prerm", "postrm"} {
+	for _, name := range []string{"conffiles", "preinst", "postinst", "prerm", "postrm"} {
 		out := output(t, "dpkg-deb", "--info", filepath.Join(dir, "ftpgate_1.2.3+4.gabcdef0-1_amd64.deb"), name)
 		if name == "conffiles" {
 			if got := strings.Count(out, "/etc/"); got != 5 || !strings.Contains(out, "/etc/ftpgate/ftpgate.yaml\n") {
