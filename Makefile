@@ -20,6 +20,10 @@ PARALLEL    ?= 2
 RING        ?= ./cmd/ftpgate
 TESTTIMEOUT ?= 40m
 FUZZTIME    ?= 60s
+# What makes the packages, where they are put, and for what they are.
+NFPM        := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+PACKAGEDIR  ?= bin/packages
+ARCHITECTURES ?= amd64 arm64 armv7
 # For ftpgate-demo: --iptables legacy, --full, --hold.
 DEMOFLAGS   ?=
 # For ftpgate-bench: --rounds 3, --only kernel,ftpgate-nft, --figures small; for its soak: --backend iptables, --files 1000.
@@ -43,6 +47,10 @@ build: ## bin/ftpgate, bin/ftpgate-demo and bin/ftpgate-bench, static
 docs: ## bin/man and bin/completions, made of the commands and of configs/ftpgate.yaml
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) go run -tags docs -ldflags '-X main.version=$(VERSION)' ./cmd/ftpgate docs bin
 
+.PHONY: package
+package: ## bin/packages: deb and rpm for amd64, arm64 and armv7, the same bytes wherever they are built
+	@deploy/package/build.sh '$(PACKAGEDIR)' '$(VERSION)' '$(SOURCE_DATE_EPOCH)' '$(NFPM)' $(ARCHITECTURES)
+
 .PHONY: test
 test: lint ## all tests, those on the real kernel as well; a skipped one is a failure
 	@deploy/lab/install.sh test
@@ -57,6 +65,12 @@ test: lint ## all tests, those on the real kernel as well; a skipped one is a fa
 	sed -nE 's/^(ok  |FAIL)\t/&backend iptables: /p' bin/test-iptables.log; \
 	awk -f .ci/trouble.awk bin/test.log; awk -f .ci/trouble.awk bin/test-iptables.log; \
 	exit $$status
+
+.PHONY: test-deploy
+test-deploy: ## the deb in a Debian with systemd: install, transfer, upgrade, remove, purge; some 3 minutes
+	@deploy/lab/install.sh deploy
+	@mkdir -p bin
+	@CGO_ENABLED=1 go test -race -tags deploy -count 1 -timeout $(TESTTIMEOUT) -v ./deploy/package 2>&1 | tee bin/test-deploy.log
 
 .PHONY: bench
 bench: ## measure ftpgate beside the kernel's helper and mod_proxy, some 8 minutes: bin/bench.md, bin/bench.json
@@ -81,6 +95,7 @@ lint: ## gofmt and go vet
 	go vet ./...
 	go vet -tags kernel ./...
 	go vet -tags docs ./cmd/ftpgate
+	go vet -tags deploy ./deploy/package
 
 .PHONY: fmt
 fmt: ## let gofmt rewrite the sources

@@ -56,6 +56,17 @@ func (s *session) logRefusal(verb string, r *policy.Refusal) {
 	s.log.Info("refused", append(s.fields(r.Why), zap.String("verb", verb), zap.Int("code", r.Code))...)
 }
 
+// logLoginFailure is for those who count them by the client's address. The
+// server's words are left out: they may repeat what the client has sent.
+func (s *session) logLoginFailure(x exchange) {
+	user := s.user
+	if x.verb.name == "USER" {
+		user = x.arg // the server has refused the name already
+	}
+	s.log.Info("login failed", append(s.fields("the server has refused the login"),
+		zap.String("verb", x.verb.name), zap.Int("code", 530), zap.String("user", ftp.Quote([]byte(user))))...)
+}
+
 func (s *session) logCut(ch *channel, err error) {
 	s.log.Warn("a stalled data connection was cut", append(s.fields("no byte within timeouts.data_idle"),
 		zap.Stringer("pinhole", ch.lease.Hole()), zap.NamedError("error", err))...)

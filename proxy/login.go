@@ -23,6 +23,7 @@ func (s *session) loginReply(x exchange, r *ftp.Reply) ([]byte, error) {
 		s.loggedIn = true
 	case r.Code == 530:
 		s.failures++
+		s.logLoginFailure(x)
 		if s.failures >= s.rule.Limits.LoginFailures {
 			// RFC 2577 §5: a few tries, then the connection ends.
 			s.tellClient(r.Bytes())

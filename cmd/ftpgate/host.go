@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"strings"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -10,6 +13,16 @@ import (
 	"github.com/ftpgate/ftpgate/cmd/ftpgate/doctor"
 	"github.com/ftpgate/ftpgate/configs"
 )
+
+// needed are the capabilities without which nothing works. CAP_NET_BIND_SERVICE
+// is wanted only by a status.listen below 1024, whose error says so.
+var needed = []struct {
+	name   string
+	number int
+}{
+	{"CAP_NET_ADMIN", unix.CAP_NET_ADMIN}, // rules, routes, conntrack, transparent sockets
+	{"CAP_NET_RAW", unix.CAP_NET_RAW},     // iptables opens a raw socket
+}
 
 // privileged reports early and in plain words what every step would else
 // report in its own.
@@ -19,8 +32,25 @@ func privileged() error {
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return fmt.Errorf("reading the capabilities: %w", err)
 	}
-	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
-		return errors.New("CAP_NET_ADMIN is missing; run ftpgate as root")
+	var missing []string
+	for _, c := range needed {
+		if data[0].Effective&(1<<c.number) == 0 {
+			missing = append(missing, c.name)
+		}
+	}
+	if missing != nil {
+		return fmt.Errorf("not permitted, for want of %s: run ftpgate as root, or as a user to whom its unit gives them (AmbientCapabilities=)",
+			strings.Join(missing, ", "))
+	}
+	// Who may not read these would take a host that filters with iptables-legacy for one that does not.
+	for _, name := range []string{"ip_tables_names", "ip6_tables_names"} {
+		file, err := os.Open("/proc/net/" + name)
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("looking for rules of iptables-legacy: %w; run ftpgate as root, or in the group root (SupplementaryGroups= of its unit)", err)
+		}
+		if err == nil {
+			file.Close()
+		}
 	}
 	return nil
 }

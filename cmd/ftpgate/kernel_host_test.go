@@ -37,7 +37,7 @@ func TestPrivileges(t *testing.T) {
 	r.write(plain)
 	out, err := r.Host(lab.Router).Run(t.Context(), "setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin",
 		gatewayBinary, "run", "--config", r.config)
-	if err == nil || !strings.Contains(out, "CAP_NET_ADMIN is missing; run ftpgate as root") {
+	if err == nil || !strings.Contains(out, "for want of CAP_NET_ADMIN: run ftpgate as root") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

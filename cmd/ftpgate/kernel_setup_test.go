@@ -56,7 +56,14 @@ func TestSetup(t *testing.T) {
 	if kept, err := os.ReadFile(path + ".old"); err != nil || string(kept) != string(first) {
 		t.Errorf("the old file: %v", err)
 	}
-	setup(0, "--force", "--publish", "192.168.50.20")
+	packaged, err := os.ReadFile("../../deploy/package/ftpgate.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, packaged, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	setup(0, "--publish", "192.168.50.20")
 	written, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -58,6 +59,8 @@ func run(ctx context.Context, path string) error {
 		return runError{err}
 	}
 	defer pace()()
+	systemd := newSupervisor(log)
+	systemd.phase("starting")
 	g, err := start(ctx, config, log)
 	switch {
 	case errors.Is(err, errStopped):
@@ -70,6 +73,7 @@ func run(ctx context.Context, path string) error {
 	log.Info("ready", zap.String("version", versionText()), zap.Int("rules", len(config.Rules)),
 		zap.Strings("lan", config.Interfaces.LAN), zap.Strings("wan", config.Interfaces.WAN), zap.Bool("ipv6", g.ipv6),
 		zap.Uint16("listen_port", config.ListenPort), zap.Stringer("data_ports", config.DataPorts))
+	systemd.ready(g.outlook)
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
 	var spare memory
@@ -78,12 +82,16 @@ func run(ctx context.Context, path string) error {
 		case <-tick.C:
 			g.verify()
 			spare.tidy()
+			systemd.turn(g.outlook)
 		case <-g.changed:
 			g.adapt()
 		case <-hangup:
+			systemd.reloading()
 			reread(ctx, g, path, level)
+			systemd.ready(g.outlook)
 		case <-ctx.Done():
 			log.Info("stopping")
+			systemd.phase("stopping", daemon.SdNotifyStopping)
 			g.publish("it is stopping")
 			if err := g.takeBack(); err != nil {
 				return runError{fmt.Errorf("stopping: %w", err)}
@@ -127,7 +135,8 @@ func levelOf(c configs.Log) zapcore.Level {
 	return level
 }
 
-// logger writes to standard error, where systemd and people look.
+// logger writes to standard error, where people look, or to systemd's journal
+// if that is what standard error is.
 func logger(c configs.Log, level zap.AtomicLevel) (*zap.Logger, error) {
 	level.SetLevel(levelOf(c))
 	z := zap.NewProductionConfig()
@@ -140,5 +149,9 @@ func logger(c configs.Log, level zap.AtomicLevel) (*zap.Logger, error) {
 	z.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
 	z.EncoderConfig.TimeKey = "time"
 	z.EncoderConfig.MessageKey = "message"
-	return z.Build()
+	encoder := zapcore.NewJSONEncoder(z.EncoderConfig)
+	if c.Format == configs.FormatConsole {
+		encoder = zapcore.NewConsoleEncoder(z.EncoderConfig)
+	}
+	return z.Build(zap.WrapCore(intoJournal(encoder)))
 }

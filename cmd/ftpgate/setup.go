@@ -23,6 +23,8 @@ import (
 const (
 	// unit is the service that the packages install.
 	unit = "ftpgate.service"
+	// unedited is in the configuration that the packages bring (deploy/package).
+	unedited = "lan: [EDIT-ME]"
 	// configMode lets the daemon's group read.
 	configMode = 0o640
 )
@@ -47,7 +49,8 @@ func setupCommand() *cobra.Command {
 default route leaves by the WAN, the LAN has private addresses. Writes a
 commented configuration, checks it, lets doctor look at the host, and enables and
 starts the service. On a terminal it asks before it writes. A file that is there
-is not overwritten without --force, which keeps the old one beside it.`,
+is not overwritten without --force, unless it is the unedited one of the package;
+the old one is kept beside it.`,
 		Example: `  ftpgate setup --dry-run
   ftpgate setup --publish 192.168.50.20
   ftpgate setup --lan eth0 --wan ppp0 --router`,
@@ -77,6 +80,9 @@ func (f *setupFlags) run(in io.Reader, out, notes io.Writer) error {
 	}
 	if f.noOutbound && len(servers) == 0 {
 		return usageError{errors.New("nothing is left to do: --no-outbound without --publish")}
+	}
+	if f.pristine() {
+		f.force = true
 	}
 	if _, err := os.Lstat(f.config); err == nil && !f.force && !f.dryRun {
 		return usageError{fmt.Errorf("%s is there already; --force replaces it and keeps the old one, --dry-run shows what would be written", f.config)}
@@ -116,6 +122,12 @@ func (f *setupFlags) run(in io.Reader, out, notes io.Writer) error {
 		return err // the service would not do what it is for
 	}
 	return f.enable(in, out)
+}
+
+// pristine tells whether the file is that of the packages, which nobody has edited.
+func (f *setupFlags) pristine() bool {
+	text, err := os.ReadFile(f.config)
+	return err == nil && strings.Contains(string(text), unedited)
 }
 
 // servers reads --publish.

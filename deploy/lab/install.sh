@@ -8,6 +8,8 @@
 #                     of them is installed, configured or started; likewise what would bring a mail server (logwatch),
 #                     start one of its own (prometheus) or has commands of the same names (mandoc).
 #   install.sh bench  what `make bench` needs: ProFTPD with its proxy module, unpacked likewise
+#   install.sh deploy what `make test-deploy` needs: that of test, and a Debian with systemd to boot in a container,
+#                     some 300 MB, from where this machine has its own packages
 #
 # It prints nothing when all is there, and may be run again at any time.
 set -eu
@@ -17,7 +19,10 @@ cache=${FTPGATE_LAB_CACHE:-/var/cache/ftpgate-lab}
 demo='iproute2 iptables nftables curl procps conntrack'
 # gcc and libc6-dev are for Go's race detector, python3-openssl is for TLS in pyftpdlib, and without fonts a browser
 # writes boxes.
-test="$demo lftp tnftp ncftp python3 python3-openssl openssl gcc libc6-dev chromium fonts-inter fonts-dejavu-core tshark"
+test="$demo lftp tnftp ncftp python3 python3-openssl openssl gcc libc6-dev chromium fonts-inter fonts-dejavu-core tshark systemd rpm"
+deploy="$test debootstrap systemd-container"
+# In the container: what the package depends on, and what its tests look at it with.
+inside='systemd systemd-sysv dbus iproute2 iptables nftables procps kmod logrotate fail2ban python3-systemd'
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
@@ -93,16 +98,39 @@ unpack() {
 	rm -rf "$work"
 }
 
+# bootstrap makes the Debian of the container.
+bootstrap() {
+	if [ -e "$cache/debian/.complete" ]; then
+		return
+	fi
+	update
+	suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	# shellcheck disable=SC2016
+	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' "Codename: $suite" 'Component: main' | head -n 1)
+	[ -n "$mirror" ] || fail "apt has no packages of Debian $suite"
+	work=$(mktemp -d "$cache/.debian.XXXXXX")
+	# shellcheck disable=SC2086
+	quietly debootstrap --variant=minbase --include="$(echo $inside | tr ' ' ',')" "$suite" "$work/root" "$mirror"
+	touch "$work/root/.complete"
+	rm -rf "${cache:?}/debian"
+	mv "$work/root" "$cache/debian"
+	rm -rf "$work"
+}
+
 packages=$demo
 unpacked=
 case ${1:-} in
 demo) ;;
 test)
 	packages=$test
-	unpacked='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib logwatch mandoc prometheus'
+	unpacked='vsftpd proftpd-core proftpd-mod-crypto pure-ftpd python3-pyftpdlib logwatch mandoc prometheus fail2ban'
+	;;
+deploy)
+	packages=$deploy
+	unpacked='vsftpd python3-pyftpdlib'
 	;;
 bench) unpacked='proftpd-core proftpd-mod-crypto proftpd-mod-proxy' ;;
-*) fail 'usage: install.sh demo|test|bench' ;;
+*) fail 'usage: install.sh demo|test|bench|deploy' ;;
 esac
 
 [ "$(id -u)" = 0 ] || fail 'installing packages needs root'
@@ -118,3 +146,6 @@ for package in $unpacked; do
 	mkdir -p "$cache"
 	unpack "$package"
 done
+if [ "${1}" = deploy ]; then
+	bootstrap
+fi
