@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"cmd/ftpgate-demo":      {"deploy/lab", "deploy/lab/dialogue", "deploy/lab/peers", "deploy/lab/traffic"},
 	"cmd/ftpgate-bench":     {"deploy/lab", "deploy/lab/peers"},
 	"deploy/dashboards":     {},
+	"deploy/package":        {},
 	"deploy/lab":            {},
 	"deploy/lab/browser":    {},
 	"deploy/lab/peers":      {"deploy/lab", "deploy/lab/dialogue"},

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	systemd "github.com/coreos/go-systemd/v22/journal"
+	journald "github.com/coreos/go-systemd/v22/journal"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -17,9 +17,9 @@ var journalKeys = map[string]bool{
 }
 
 // journalPriorities are those of syslog(3).
-var journalPriorities = map[zapcore.Level]systemd.Priority{
-	zapcore.DebugLevel: systemd.PriDebug, zapcore.InfoLevel: systemd.PriInfo,
-	zapcore.WarnLevel: systemd.PriWarning, zapcore.ErrorLevel: systemd.PriErr,
+var journalPriorities = map[zapcore.Level]journald.Priority{
+	zapcore.DebugLevel: journald.PriDebug, zapcore.InfoLevel: journald.PriInfo,
+	zapcore.WarnLevel: journald.PriWarning, zapcore.ErrorLevel: journald.PriErr,
 }
 
 // journalCore writes to systemd's journal by its own protocol, where entries
@@ -28,7 +28,7 @@ type journalCore struct {
 	zapcore.LevelEnabler
 	encoder zapcore.Encoder
 	with    []zapcore.Field
-	send    func(message string, priority systemd.Priority, fields map[string]string) error
+	send    func(message string, priority journald.Priority, fields map[string]string) error
 	spare   zapcore.Core // standard error, when the journal does not listen
 }
 
@@ -36,10 +36,10 @@ type journalCore struct {
 // journal's, and nobody else reads it.
 func intoJournal(encoder zapcore.Encoder) func(zapcore.Core) zapcore.Core {
 	return func(spare zapcore.Core) zapcore.Core {
-		if ours, err := systemd.StderrIsJournalStream(); err != nil || !ours {
+		if ours, err := journald.StderrIsJournalStream(); err != nil || !ours {
 			return spare
 		}
-		return &journalCore{LevelEnabler: spare, encoder: encoder, send: systemd.Send, spare: spare}
+		return &journalCore{LevelEnabler: spare, encoder: encoder, send: journald.Send, spare: spare}
 	}
 }
 
@@ -65,7 +65,7 @@ func (c *journalCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	defer line.Free()
 	priority, known := journalPriorities[entry.Level]
 	if !known {
-		priority = systemd.PriCrit
+		priority = journald.PriCrit
 	}
 	if err := c.send(strings.TrimSuffix(line.String(), "\n"), priority, journalFields(fields)); err != nil {
 		return c.spare.Write(entry, fields)

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
-	systemd "github.com/coreos/go-systemd/v22/journal"
+	journald "github.com/coreos/go-systemd/v22/journal"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -15,12 +15,12 @@ import (
 
 func TestJournalFields(t *testing.T) {
 	var message string
-	var priority systemd.Priority
+	var priority journald.Priority
 	var fields map[string]string
 	var fails error
 	spare, spared := observer.New(zapcore.InfoLevel)
 	core := &journalCore{LevelEnabler: spare, encoder: zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), spare: spare,
-		send: func(m string, p systemd.Priority, f map[string]string) error {
+		send: func(m string, p journald.Priority, f map[string]string) error {
 			message, priority, fields = m, p, f
 			return fails
 		}}
@@ -32,7 +32,7 @@ func TestJournalFields(t *testing.T) {
 	write()
 	want := map[string]string{"SYSLOG_IDENTIFIER": "ftpgate", "FTPGATE_SESSION": "7", "FTPGATE_CLIENT": "fd50::10",
 		"FTPGATE_WHY": "line\nMESSAGE=forged", "FTPGATE_CODE": "530"}
-	if d := cmp.Diff(want, fields); d != "" || priority != systemd.PriWarning {
+	if d := cmp.Diff(want, fields); d != "" || priority != journald.PriWarning {
 		t.Errorf("priority %d, fields\n%s", priority, d)
 	}
 	var line map[string]any

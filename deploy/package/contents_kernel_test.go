@@ -66,16 +66,19 @@ var architectures = []struct {
 	{"armhf", "armv7hl", "armv7", elf.EM_ARM, "arm"},
 }
 
-// TestPackages builds all of them twice, from two copies of the source, and looks into them.
+// TestPackages builds all of them, this machine's twice from two copies of the source, and looks into them.
 func TestPackages(t *testing.T) {
 	copied := filepath.Join(t.TempDir(), "elsewhere")
 	copySource(t, repository(t), copied)
 	dir, again := t.TempDir(), t.TempDir()
 	build(t, repository(t), dir, "v1.2.3-4-gabcdef0", "amd64 arm64 armv7")
-	build(t, copied, again, "v1.2.3-4-gabcdef0", "armv7 arm64 amd64", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8")
+	build(t, copied, again, "v1.2.3-4-gabcdef0", runtime.GOARCH, "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8")
 	for _, a := range architectures {
 		deb, rpm := "ftpgate_1.2.3+4.gabcdef0-1_"+a.deb+".deb", "ftpgate-1.2.3+4.gabcdef0-1."+a.rpm+".rpm"
 		for _, name := range []string{deb, rpm} {
+			if a.goarch != runtime.GOARCH {
+				continue
+			}
 			if one, two := digest(t, filepath.Join(dir, name)), digest(t, filepath.Join(again, name)); one != two {
 				t.Errorf("%s differs when it is built twice", name)
 			}

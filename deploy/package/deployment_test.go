@@ -33,6 +33,7 @@ func TestDeployment(t *testing.T) {
 		{"logrotate", g.isRotated},
 		{"fail2ban", g.bans},
 		{"upgrade", g.isUpgraded},
+		{"upgrade that does not fit", g.keepsTheOld},
 		{"watchdog", g.isWatched},
 		{"crash", g.crashes},
 		{"boot", g.boots},

@@ -20,6 +20,10 @@ func TestFail2banFilter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	filter, err := filepath.Abs("fail2ban-filter.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
 	const begin = `{"level":"info","time":"2026-11-27T05:50:42.677994982Z","message":`
 	for _, c := range []struct{ line, counts string }{
 		{begin + `"login failed","session":1,"client":"203.0.113.66:56828","server":"192.168.50.20:21","rule":"in","why":"the server has refused the login","verb":"PASS","code":530,"user":"bob"}`, "203.0.113.66"},
@@ -35,10 +39,10 @@ func TestFail2banFilter(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd := exec.Command("python3", filepath.Join(root, "usr/bin/fail2ban-regex"), "--config", filepath.Join(root, "etc/fail2ban"),
-			"--out", "%(ip)s|%(time)s\n", log, "fail2ban-filter.conf")
+			"--out", "ip", log, filter)
 		cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(root, "usr/lib/python3/dist-packages"))
 		out, err := cmd.CombinedOutput()
-		found := regexp.MustCompile(`(?m)^([0-9a-f.:]+)\|`).FindAllStringSubmatch(string(out), -1)
+		found := regexp.MustCompile(`(?m)^([0-9a-f.:]+)$`).FindAllStringSubmatch(string(out), -1)
 		var counted []string
 		for _, f := range found {
 			counted = append(counted, f[1])

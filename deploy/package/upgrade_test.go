@@ -5,6 +5,7 @@ package packages
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -93,6 +94,27 @@ func (g *gateway) isUpgraded(t *testing.T) {
 		}
 	}
 	g.roundTrip(g.login(lab.Client, "", "203.0.113.20:21"), dialogue.PORT, lab.Outside)
+}
+
+// keepsTheOld: a version that does not take the configuration does not replace the running one.
+func (g *gateway) keepsTheOld(t *testing.T) {
+	pid, good := g.property("MainPID"), fmt.Sprintf(configuration, "")
+	g.write("etc/ftpgate/ftpgate.yaml", good+"unknown: 1\n")
+	if said := g.install(g.new); !strings.Contains(said, "unknown: unknown key") || !strings.Contains(said, "the old version keeps running") {
+		t.Errorf("dpkg says\n%s", said)
+	}
+	if now := g.property("MainPID"); now != pid {
+		t.Errorf("process %s has become %s", pid, now)
+	}
+	g.write("etc/ftpgate/ftpgate.yaml", good)
+	g.roundTrip(g.login(lab.Client, "", "203.0.113.20:21"), dialogue.PASV, lab.Outside)
+
+	g.must("systemctl", "stop", "ftpgate.service")
+	g.install(g.new)
+	if state := g.property("ActiveState"); state != "inactive" {
+		t.Errorf("an upgrade of a gateway that was stopped has made it %s", state)
+	}
+	g.must("systemctl", "start", "ftpgate.service")
 }
 
 // isWatched stops the process as one that hangs; the watchdog starts another one.
