@@ -39,6 +39,7 @@ const contents = `
 -rw-r--r-- /usr/share/doc/ftpgate/examples/grafana.json
 -rw-r--r-- /usr/share/doc/ftpgate/examples/lan-out.yaml
 -rw-r--r-- /usr/share/doc/ftpgate/examples/publish.yaml
+-rw-r--r-- /usr/share/doc/ftpgate/examples/router.yaml
 -rw-r--r-- /usr/share/doc/ftpgate/ftpgate.yaml
 -rw-r--r-- /usr/share/doc/ftpgate/licenses.gz
 -rw-r--r-- /usr/share/doc/ftpgate/troubleshooting.md
@@ -47,6 +48,7 @@ const contents = `
 -rw-r--r-- /usr/share/man/man1/ftpgate-completion.1.gz
 -rw-r--r-- /usr/share/man/man1/ftpgate-doctor.1.gz
 -rw-r--r-- /usr/share/man/man1/ftpgate-run.1.gz
+-rw-r--r-- /usr/share/man/man1/ftpgate-setup.1.gz
 -rw-r--r-- /usr/share/man/man1/ftpgate-status.1.gz
 -rw-r--r-- /usr/share/man/man1/ftpgate-trace.1.gz
 -rw-r--r-- /usr/share/man/man1/ftpgate-version.1.gz
