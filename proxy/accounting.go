@@ -234,13 +234,42 @@ func (s *session) factsOf(ch *channel) facts {
 	}
 }
 
-// leftBehind is for a transfer of which the control connection saw no end.
-func (s *session) leftBehind() Diagnosis {
+// leftBehind is for a transfer of which the control connection saw no end. What
+// kept its data connection away is the reason, if that is known: one side has
+// given up waiting. s.mu is held.
+func (s *session) leftBehind(ch *channel) Diagnosis {
+	if d, known := s.keptAway(ch); known {
+		return d
+	}
 	d := Diagnosis{Cause: CauseLeft, Sentence: "The control connection ended before the transfer did."}
 	if s.over != nil {
 		d.Evidence = []string{"the session ended: " + s.over.why}
 	}
 	return d
+}
+
+// keptAway explains a data connection that a transfer has waited for in vain. A
+// single packet at the gate may be of a connection that came a moment ago.
+func (s *session) keptAway(ch *channel) (d Diagnosis, known bool) {
+	if ch == nil || ch.used() || s.retiring || time.Since(ch.opened) < unusedTime {
+		return Diagnosis{}, false
+	}
+	f := s.factsOf(ch)
+	if ch.missed != nil {
+		f = *ch.missed
+	}
+	f.refused, f.helper = s.refusedSince(ch.opened), s.helper()
+	if w := s.gw.Witness; w != nil && !f.counted {
+		f.seen, f.counted = w.Seen(f.hole)
+		f.blocked = w.Unforwarded(f.hole)
+	}
+	if d = explain(f); d.Cause == CauseDropped && f.seen < 2 {
+		return Diagnosis{}, false
+	}
+	if s.over != nil {
+		d.Evidence = append(d.Evidence, "the session ended: "+s.over.why)
+	}
+	return d, true
 }
 
 func (s *session) refusedSince(moment time.Time) []RefusedPacket {

@@ -151,7 +151,7 @@ func (f facts) byDrop() (Diagnosis, bool) {
 	if f.blocked != "" {
 		d.Sentence = fmt.Sprintf("The %s's SYN came through the pinhole and was not forwarded: %s.", f.connector(), f.blocked)
 	} else {
-		d.Sentence = fmt.Sprintf("The %s's SYN came through the pinhole and was dropped on this host, at hook forward or postrouting, by a rule that is not ftpgate's.", f.connector())
+		d.Sentence = fmt.Sprintf("The %s's SYN came through the pinhole and was dropped on this host, at hook forward or postrouting, by a rule that is not ftpgate's: ftpgate doctor names it.", f.connector())
 	}
 	return d, true
 }

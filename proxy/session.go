@@ -294,7 +294,7 @@ func (s *session) revoke() {
 		x := &s.queue.waiting[i]
 		account := x.account
 		if x.account = nil; account != nil {
-			s.closeAccount(account, false, "", s.leftBehind())
+			s.closeAccount(account, false, "", s.leftBehind(x.data))
 		}
 		if x.data != nil {
 			x.data.close()

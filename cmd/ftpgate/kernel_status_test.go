@@ -299,6 +299,8 @@ func TestStatusCommand(t *testing.T) {
 	shows(ask(2, "--config", "/nowhere.yaml"), "/nowhere.yaml")
 	shows(ask(2, "sessions", "--failed"), "belong to ftpgate status transfers")
 
+	r.write(plain + "foo: 1\n") // an edit that went wrong is when one asks
+	shows(ask(0, "--config", r.config), "foo: unknown key", "asking 127.0.0.1:9121 instead", ", ready")
 	r.reloadWith(t, plain+"status: {token_file: "+token+"}\n")
 	shows(ask(0, "--config", r.config), "ready")
 	shows(ask(0, "--address", "http://127.0.0.1:9121", "--token-file", token), "ready")

@@ -64,7 +64,7 @@ read, else 127.0.0.1:9121.`,
 			if view != "transfers" && (f.failed || cmd.Flags().Changed("limit")) {
 				return usageError{errors.New("--failed and --limit belong to ftpgate status transfers")}
 			}
-			client, err := f.client(cmd.Flags().Changed("config"))
+			client, err := f.client(cmd.Flags().Changed("config"), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -95,16 +95,17 @@ read, else 127.0.0.1:9121.`,
 
 // client finds out where to ask. A configuration that was not asked for need not
 // be there, or be readable by whoever asks.
-func (f statusFlags) client(asked bool) (*status.Client, error) {
+func (f statusFlags) client(asked bool, notes io.Writer) (*status.Client, error) {
 	o := status.Options{Listen: configs.Defaults().Status.Listen}
 	config, _, err := configs.Load(f.config)
 	switch {
 	case err == nil:
 		o = statusOptions(config)
-	case asked:
+	case asked && errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && f.address == "":
-		return nil, err
+		// A daemon that runs has an older one in force, of which it can tell.
+		fmt.Fprintf(notes, "warning: %v\nasking %s instead\n", err, o.Listen)
 	}
 	if f.address != "" && f.address != o.Listen {
 		o = status.Options{Listen: f.address} // somebody else's token and certificate
