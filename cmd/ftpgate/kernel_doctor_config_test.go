@@ -3,9 +3,9 @@
 package main
 
 import (
-	"os"
 	"fmt"
 	"net/netip"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
