@@ -85,6 +85,7 @@ func (s *session) relay(r *ftp.Reply) error {
 		return errEnded
 	}
 	if r.Code == 421 {
+		s.queue.waiting[i].account = nil // the verb's answer has closed it
 		s.endLocked(ending{why: "the server ended the session: " + quote(r)})
 		return errEnded
 	}
