@@ -48,10 +48,14 @@ func (n *negotiation) drop() {
 	n.session.negotiations = slices.DeleteFunc(n.session.negotiations, func(o *negotiation) bool { return o == n })
 }
 
-// superseded drops a negotiation when there is another, and tells if nothing came of it.
+// superseded drops a negotiation when there is another, and tells if nothing came of it. One for which a SYN was seen is
+// what did not work, whatever the client tries next; one that nobody used may be a change of mind.
 func (n *negotiation) superseded() {
 	if why := n.why(); why != "" && !n.told {
 		n.session.add("%s: %s", n.verb, why)
+		if n.data != nil {
+			n.session.fail("%s: %s", n.verb, why)
+		}
 	}
 	n.drop()
 }
