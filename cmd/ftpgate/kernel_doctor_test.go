@@ -65,13 +65,12 @@ var ills = []ill{
 		wrong: "iptables-nft -A OUTPUT -p tcp --syn -m limit --limit 1/hour -j REJECT"},
 	{name: "some addresses are refused", id: "drop-output", severity: doctor.Notes, cure: "iptables-nft -F OUTPUT",
 		wrong: "iptables-nft -A OUTPUT -d 198.18.0.0/15 -j DROP"},
-	{name: "iptables overwrites packet marks", id: "mark-overwritten", severity: doctor.Fails, proof: true,
-		wrong: "iptables-nft -t mangle -A PREROUTING -i lan0 -j MARK --set-mark 1", config: plain + "firewall: {backend: nftables}\n"},
-	{name: "nft overwrites packet marks", id: "mark-overwritten", severity: doctor.Fails, proof: true,
-		wrong: "nft add table inet wans && nft add chain inet wans pre '{ type filter hook prerouting priority -140; }' && " +
+	{name: "packet marks are overwritten", id: "mark-overwritten", severity: doctor.Fails, proof: true,
+		wrong: "nft add table inet wans && nft add chain inet wans pre '{ type filter hook prerouting priority -115; }' && " +
 			"nft add rule inet wans pre iifname lan0 meta mark set 0x1"},
 	{name: "packet marks are restored", id: "mark-overwritten", severity: doctor.Fails, proof: true,
-		wrong: "iptables-nft -t mangle -A PREROUTING -j CONNMARK --restore-mark", config: plain + "firewall: {backend: nftables}\n"},
+		wrong: "nft add table inet wans && nft add chain inet wans pre '{ type filter hook prerouting priority -115; }' && " +
+			"nft add rule inet wans pre meta mark set ct mark"},
 	{name: "connection marks are overwritten", id: "mark-overwritten", severity: doctor.Fails, proof: true,
 		wrong: "iptables-nft -t mangle -A FORWARD -j CONNMARK --save-mark"},
 	{name: "not tracked", id: "untracked", severity: doctor.Fails, proof: true,

@@ -62,6 +62,7 @@ func TestTwoWANsOutbound(t *testing.T) {
 		name  string
 		rules []string
 		seen  string
+		more  string // configuration
 	}{
 		{name: "no rule for the client", seen: "203.0.113.1"},
 		{name: "by source", seen: "198.51.100.1", rules: []string{"ip rule add priority 900 from 192.168.50.10 to 203.0.113.0/24 lookup 102"}},
@@ -70,13 +71,17 @@ func TestTwoWANsOutbound(t *testing.T) {
 			"ip rule add priority 900 fwmark 0x2/0xff to 203.0.113.0/24 lookup 102",
 			"iptables-nft -t raw -A PREROUTING -i lan0 -s 192.168.50.10 -j MARK --set-xmark 0x2/0xff",
 			"sysctl -qw net.ipv4.tcp_fwmark_accept=1"}},
+		{name: "by mark, of mangle", more: "firewall: {backend: nftables}\n", seen: "198.51.100.1", rules: []string{
+			"ip rule add priority 900 fwmark 0x2/0xff to 203.0.113.0/24 lookup 102",
+			"iptables-nft -t mangle -A PREROUTING -i lan0 -s 192.168.50.10 -j MARK --set-mark 0x2",
+			"sysctl -qw net.ipv4.tcp_fwmark_accept=1"}},
 		{name: "by a rule for another client", seen: "203.0.113.1", rules: []string{"ip rule add priority 900 from 192.168.50.99 to 203.0.113.0/24 lookup 102"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRouter(t, lab.Options{})
 			r.secondWAN(t)
 			server := r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
-			r.start(twoWANs)
+			r.start(twoWANs + c.more)
 			r.each(t, r.Host(lab.Router), c.rules)
 			var seen string
 			eventually(t, "a session by the right way", func() bool { // once the rules have been noticed

@@ -24,10 +24,11 @@ const (
 	chainLeaving      = "leaving"
 )
 
-// Where our chains stand among those of the host. Control connections are taken over where iptables does it, before any
+// Where our chains stand among those of the host. Control connections are taken over behind all that marks packets (mangle
+// is -150, firewalld's is -140), so that nobody overwrites our mark and a host's own is kept beside it, and before any
 // translation. Translations stand before the host's: the first one that says something about a connection decides.
 const (
-	priorityControl = -150 // mangle
+	priorityControl = -120 // dstnat - 20
 	priorityData    = -110 // dstnat - 10
 	priorityLeaving = 90   // srcnat - 10
 

@@ -50,7 +50,7 @@ func (f *Facts) meetings(hooks ...string) (mets []met, chains int) {
 				if !slices.Contains(p.hooks, hook) || !c.concerns(p) || c.device != "" && c.device != p.iif+p.oif {
 					continue
 				}
-				mets = append(mets, walk(p.at(c), c, extra, first)...)
+				mets = append(mets, walk(p.at(c, f), c, extra, first)...)
 			}
 		}
 	}

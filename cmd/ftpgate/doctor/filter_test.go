@@ -41,7 +41,8 @@ func TestIPTables(t *testing.T) {
 		{"in mangle our lines do not stand", "mangle", "-A FORWARD -i wan0 -m conntrack --ctstate NEW -j DROP", "drop-forward fails"},
 		{"comments that look like options", "raw", `-A PREROUTING -p tcp -m comment --comment "-j ACCEPT ! -i" -m tcp --dport 21 -j DROP`, "drop-prerouting fails"},
 		{"a mark with a mask", "mangle", "-A PREROUTING -j MARK --set-xmark 0x1/0xff\n-A FORWARD -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff", ""},
-		{"a mark without a mask", "mangle", "-A PREROUTING -j MARK --set-xmark 0x1/0xffffffff", "mark-overwritten fails"},
+		{"a mark without a mask, before ours is set", "mangle", "-A PREROUTING -j MARK --set-xmark 0x1/0xffffffff", ""},
+		{"a mark without a mask, behind ours", "mangle", "-A INPUT -j MARK --set-xmark 0x1/0xffffffff\n-A OUTPUT -j MARK --set-xmark 0x1/0xffffffff", "mark-overwritten fails"},
 		{"a mark for others", "mangle", "-A PREROUTING -p udp -j MARK --set-xmark 0x1/0xffffffff\n-A PREROUTING -i dmz0 -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff", ""},
 		{"marks saved too late to lose ours", "mangle", "-A PREROUTING -m conntrack --ctstate NEW -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff", ""},
 		{"marks saved", "mangle", "-A POSTROUTING -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff", "mark-overwritten fails"},
@@ -98,7 +99,7 @@ func TestNFT(t *testing.T) {
 	var control *packet
 	for _, p := range f.packets() {
 		if strings.HasPrefix(p.what, "control connections of clients at lan0 to port 21 (IPv4)") {
-			control = p.at(c)
+			control = p.at(c, f)
 		}
 	}
 	for _, r := range c.rules {
@@ -143,6 +144,45 @@ func TestNFTDrops(t *testing.T) {
 		}(), ""},
 	} {
 		wantIDs(t, c.f, c.want)
+	}
+}
+
+// TestMarksOverwritten: whether a rule overwrites our mark depends on where each backend sets it.
+func TestMarksOverwritten(t *testing.T) {
+	nft, own, other := Backend{Name: configs.BackendNFTables}, Backend{Name: configs.BackendIPTables, Program: "iptables-nft"},
+		Backend{Name: configs.BackendIPTables, Program: "iptables-legacy"}
+	native := func(priority int) func(*Facts) {
+		return func(f *Facts) {
+			tab := &table{program: programNFT, family: "inet", name: "wans", chains: map[string]*chain{}}
+			c := &chain{table: tab, name: "pre", hook: hookPrerouting, kind: "filter", priority: priority}
+			c.rules = []*rule{{chain: c, text: "meta mark set 0x1", effects: []effect{{kind: overwritesMark}}}}
+			tab.chains["pre"], tab.order = c, []*chain{c}
+			f.Ruleset.tables = append(f.Ruleset.tables, tab)
+		}
+	}
+	mangle := func(f *Facts) {
+		chainsOf(f, iptables.NFT, "mangle", "-A PREROUTING -j MARK --set-xmark 0x1/0xffffffff")
+	}
+	for _, c := range []struct {
+		name    string
+		backend Backend
+		rules   func(*Facts)
+		want    string
+	}{
+		{"nftables, mangle", nft, mangle, ""},
+		{"nftables, before", nft, native(-140), ""},
+		{"nftables, behind", nft, native(-115), "mark-overwritten fails"},
+		{"iptables, behind our jump", own, mangle, ""},
+		{"iptables, of the other variant", other, mangle, "mark-overwritten fails"},
+		{"iptables, before", own, native(-155), ""},
+		{"iptables, behind", own, native(-140), "mark-overwritten fails"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := good()
+			f.Backend = c.backend
+			c.rules(f)
+			wantIDs(t, f, c.want)
+		})
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 
 // Where in the order of the hook prerouting our marks come from: see firewall/nftables and firewall/iptables.
 const (
-	priorityTaken = -150
-	priorityHole  = -110
+	priorityMangle = -150 // the backend iptables takes control connections over here, in the first place
+	priorityTaken  = -120 // and the backend nftables here
+	priorityHole   = -110
 	// priorityConntrack is where the state of a connection begins to be known.
 	priorityConntrack = -200
 )
@@ -33,7 +34,7 @@ type packet struct {
 	mark     uint32
 	ctMark   uint32
 	mask     uint32 // the bits of the two that are known
-	taken    uint32 // mark from priorityTaken on
+	taken    uint32 // mark once it has been taken over
 	hole     uint32 // ctMark from priorityHole on
 	ipt, nft string // the match of a rule for it
 }
@@ -45,11 +46,20 @@ func (p *packet) state() string {
 	return "established"
 }
 
+// takenBefore tells whether a chain at prerouting may see control connections after they have been taken over. What our
+// jump in a chain of iptables accepts does not come to the rules behind it.
+func (f *Facts) takenBefore(c *chain) bool {
+	if f.Backend.Name == configs.BackendNFTables {
+		return c.priority >= priorityTaken
+	}
+	return c.priority > priorityMangle || c.priority == priorityMangle && kindOf(c.table) != kindOf(&table{program: f.Backend.Program})
+}
+
 // at is the packet as a chain sees it.
-func (p *packet) at(c *chain) *packet {
+func (p *packet) at(c *chain, f *Facts) *packet {
 	q := *p
 	early := c.hook == hookIngress || c.hook == hookPrerouting
-	if p.taken != 0 && (!early || c.hook == hookPrerouting && c.priority >= priorityTaken) {
+	if p.taken != 0 && (!early || c.hook == hookPrerouting && f.takenBefore(c)) {
 		q.mark = p.taken
 	}
 	if p.hole != 0 && (!early || c.hook == hookPrerouting && (!p.first || c.priority > priorityHole)) {
