@@ -10,17 +10,29 @@ import (
 
 func checkCommand() *cobra.Command {
 	var path string
-	var print bool
+	var print, elsewhere bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Read and check the configuration, change nothing",
 		Long: `Reads the configuration as run would and stops where the machine would change.
-Every finding names file, line, key, value and cure. Exit code 2 if there is any.`,
+Every finding names file, line, key, value and cure. Exit code 2 if there is any.
+
+It also looks whether the files that the configuration names (token, certificate,
+audit) can be opened by the user that runs the gateway: the one that runs it now,
+else the one of ftpgate.service, else root. What the one who asks may not know about
+that user is a warning. --elsewhere leaves this out: the gateway is on another machine.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, warnings, err := configs.Load(path)
 			if err != nil {
 				return err
+			}
+			if !elsewhere {
+				missing, unsure := placed(path, theRunner().troubles(filesOf(config)))
+				if missing != nil {
+					return missing
+				}
+				warnings = append(warnings, unsure...)
 			}
 			for _, w := range warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
@@ -39,5 +51,6 @@ Every finding names file, line, key, value and cure. Exit code 2 if there is any
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&print, "print", false, "print the effective configuration, defaults included")
+	cmd.Flags().BoolVar(&elsewhere, "elsewhere", false, "the configuration is for another machine: do not look at the files that it names")
 	return cmd
 }

@@ -57,7 +57,10 @@ could not be made says so. Exit code 1 if FTP would fail.`,
 
 func gather(path string, c *configs.Config) *doctor.Facts {
 	frame := frameOf(c, nat.HasIPv6())
-	return doctor.Gather(path, c, frame, foresee(c, frame))
+	f := doctor.Gather(path, c, frame, foresee(c, frame))
+	r := theRunner()
+	f.Runner, f.Files = r.user+", "+r.why, r.troubles(filesOf(c))
+	return f
 }
 
 // foresee tells which backend the gateway would take, and whether that would do.

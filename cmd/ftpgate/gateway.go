@@ -105,12 +105,37 @@ func (g *gateway) claim(context.Context) error {
 	held, err := net.Listen("unix", instance)
 	if err != nil {
 		if errors.Is(err, unix.EADDRINUSE) {
-			return errors.New("another ftpgate runs in this network namespace; stop it first")
+			return fmt.Errorf("another ftpgate runs in this network namespace%s; stop it first", whichOne())
 		}
 		return fmt.Errorf("claiming this network namespace: %w", err)
 	}
 	g.later("releasing the instance", held.Close)
+	go greet(held)
 	return nil
+}
+
+// greet lets go who asks the socket whose it is: the kernel has answered by then.
+func greet(held net.Listener) {
+	for {
+		caller, err := held.Accept()
+		if err != nil {
+			return
+		}
+		caller.Close()
+	}
+}
+
+// whichOne names the process that holds this network namespace, and how to stop it.
+func whichOne() string {
+	pid, _, _, err := holder()
+	if err != nil || pid == 0 { // 0: of a PID namespace that is not seen from here
+		return ""
+	}
+	stop := fmt.Sprintf("kill %d", pid)
+	if ofUnit(pid) {
+		stop = "systemctl stop " + unit
+	}
+	return fmt.Sprintf(" (PID %d: %s)", pid, stop)
 }
 
 // openAudit opens the audit files. They are closed when the sessions have ended.

@@ -47,7 +47,7 @@ connection alone. Clients and servers change nothing.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), doctorCommand(), setupCommand(), traceCommand(), setupCommand(), completionCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), doctorCommand(), setupCommand(), traceCommand(), completionCommand(), versionCommand())
 	root.AddCommand(extra...)
 	completeFlags(root)
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -63,6 +63,9 @@ func report(cmd *cobra.Command, err error) int {
 	var findings configs.Errors
 	if errors.As(err, &findings) {
 		fmt.Fprintln(os.Stderr, findings)
+		if errors.As(err, new(runError)) { // the file is right, the host is not
+			return exitFailed
+		}
 		return exitUsage
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.CommandPath(), err)

@@ -58,6 +58,9 @@ func run(ctx context.Context, path string) error {
 	if err := privileged(); err != nil {
 		return runError{err}
 	}
+	if missing, _ := placed(path, ourselves().troubles(filesOf(config))); missing != nil {
+		return runError{missing}
+	}
 	defer pace()()
 	systemd := newSupervisor(log)
 	systemd.phase("starting")
@@ -109,7 +112,7 @@ func reread(ctx context.Context, g *gateway, path string, level zap.AtomicLevel)
 	config, warnings, err := configs.Load(path)
 	if err == nil {
 		warn(g.log, warnings)
-		err = g.reload(ctx, config)
+		err = reloadable(ctx, g, path, config)
 	}
 	g.outlook.reloaded(err)
 	if err != nil {
@@ -119,6 +122,15 @@ func reread(ctx context.Context, g *gateway, path string, level zap.AtomicLevel)
 	level.SetLevel(levelOf(config.Log))
 	warnOfHost(g.log, config, g.ipv6)
 	g.log.Info("configuration reloaded, running sessions keep their rule", zap.Int("rules", len(config.Rules)))
+}
+
+// reloadable reloads if the files of the endpoint can be opened. Those of the audit are
+// tried again and again, so that a full disk keeps nobody from changing a rule.
+func reloadable(ctx context.Context, g *gateway, path string, config *configs.Config) error {
+	if missing, _ := placed(path, ourselves().troubles(statusFiles(config))); missing != nil {
+		return missing
+	}
+	return g.reload(ctx, config)
 }
 
 func warn(log *zap.Logger, warnings []configs.Warning) {

@@ -1,8 +1,11 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,6 +16,26 @@ import (
 
 // fileMode lets the owner's group read who fetched what, and nobody else.
 const fileMode = 0o640
+
+// openFlags: a pipe without a reader must not hang the daemon.
+const openFlags = os.O_WRONLY | os.O_APPEND | unix.O_NONBLOCK
+
+// Try tells whether a file can be opened as Open would, and changes nothing: where
+// there is none, whether it could be made.
+func Try(name string) error {
+	file, err := os.OpenFile(name, openFlags, 0)
+	switch {
+	case err == nil:
+		return file.Close()
+	case errors.Is(err, fs.ErrNotExist):
+		directory := filepath.Dir(name)
+		if err := unix.Faccessat(unix.AT_FDCWD, directory, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+			return &fs.PathError{Op: "make a file in", Path: directory, Err: err}
+		}
+		return nil
+	}
+	return err
+}
 
 // sink is one file, and what goes wrong with it. It belongs to the goroutine.
 type sink struct {
@@ -38,8 +61,7 @@ func (s *sink) open(name string) error {
 		s.close()
 		return nil
 	}
-	// A pipe without a reader must not hang the daemon: O_NONBLOCK.
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, fileMode)
+	file, err := os.OpenFile(name, openFlags|os.O_CREATE, fileMode)
 	if err != nil {
 		s.unopened = fmt.Errorf("%s: %w", s.key, err)
 		return s.unopened

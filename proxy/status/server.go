@@ -4,12 +4,10 @@
 package status
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -34,8 +32,6 @@ const (
 	maxHeader = 16 << 10
 	// maxConns bounds the connections of readers; further ones wait.
 	maxConns = 64
-	// minToken is the least length of a token, in bytes: 96 bits in base64.
-	minToken = 16
 	// socketMode lets the group of the socket's directory read.
 	socketMode = 0o660
 )
@@ -90,14 +86,14 @@ type Change struct {
 func (s *Server) Prepare(o Options) (*Change, error) {
 	next := &door{listen: o.Listen}
 	if o.TokenFile != "" {
-		secret, err := readToken(o.TokenFile)
+		secret, err := ReadToken(o.TokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("status.token_file: %w", err)
 		}
 		next.token = tokenOf(secret)
 	}
 	if o.Certificate != "" {
-		certificate, err := tls.LoadX509KeyPair(o.Certificate, o.Key)
+		certificate, err := ReadCertificate(o.Certificate, o.Key)
 		if err != nil {
 			return nil, fmt.Errorf("status.tls_certificate, status.tls_key: %w", err)
 		}
@@ -219,22 +215,4 @@ func listen(at string) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// readToken returns the first line of a file.
-func readToken(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	line, err := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	line = strings.TrimSpace(line)
-	if len(line) < minToken {
-		return "", fmt.Errorf("%s: its first line has %d characters, and needs %d: openssl rand -base64 24 > %s", path, len(line), minToken, path)
-	}
-	return line, nil
 }

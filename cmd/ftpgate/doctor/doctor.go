@@ -71,6 +71,7 @@ var checks = []struct {
 	look func(*Facts) Outcome
 }{
 	{"privileges", capabilities},
+	{"files", files},
 	{"packet filter", backend},
 	{"gateway", gateway},
 	{"interfaces", interfaces},

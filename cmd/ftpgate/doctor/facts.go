@@ -37,7 +37,16 @@ type Facts struct {
 	Ruleset      Ruleset
 	OurTable     bool // of nftables, of this run or another
 	Listeners    []net.TCPAddr
+	Runner       string // the user that runs the gateway, and how that is known
+	Files        []File // that it cannot open
 	Unread       map[string]string
+}
+
+// File is one of the configuration that the daemon cannot open.
+type File struct {
+	Key, Path     string
+	Problem, Cure string
+	Unsure        bool // who asks may not know
 }
 
 // Link is a network interface.

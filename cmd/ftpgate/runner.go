@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// runner is who runs the daemon, or will: whether it can open a file is asked for
+// that user, not for the one who looks.
+type runner struct {
+	uid, gid int
+	groups   []int
+	user     string
+	group    string
+	why      string // how that is known
+	unit     sandbox
+}
+
+// sandbox is what a unit of systemd takes from its daemon, and gives it at the start.
+type sandbox struct {
+	confined bool     // nothing can be written outside of writable
+	writable []string // directories
+	hidden   []string // directories in which nothing can be read
+	made     []string // directories that are there as soon as it starts
+	// credentials are where files will be that the unit hands over (LoadCredential=).
+	credentials []string
+}
+
+// systemdTime bounds a question to systemd.
+const systemdTime = 5 * time.Second
+
+// theRunner is the user of the daemon that runs in this network namespace, else of
+// the unit that is installed here, else the one who asks, if the gateway could run
+// as that, else root.
+func theRunner() runner {
+	told := askSystemd()
+	if pid, uid, gid, err := holder(); err == nil {
+		r := known(uid, gid, groupsOf(pid), fmt.Sprintf("as which the gateway runs (PID %d)", pid))
+		if ofUnit(pid) {
+			r.unit = told.sandbox()
+		}
+		return r
+	}
+	if told["LoadState"] == "loaded" {
+		if r, err := told.runner(); err == nil {
+			return r
+		}
+	}
+	if os.Geteuid() != 0 && privileged() == nil {
+		groups, _ := os.Getgroups()
+		return known(os.Geteuid(), os.Getegid(), groups, "as which ftpgate was asked")
+	}
+	return known(0, 0, []int{0}, "as which it is run by hand")
+}
+
+func known(uid, gid int, groups []int, why string) runner {
+	r := runner{uid: uid, gid: gid, groups: groups, user: strconv.Itoa(uid), group: strconv.Itoa(gid), why: why}
+	if u, err := user.LookupId(r.user); err == nil {
+		r.user = u.Username
+	}
+	if g, err := user.LookupGroupId(r.group); err == nil {
+		r.group = g.Name
+	}
+	return r
+}
+
+// holder is the process that holds this network namespace, by the credentials that
+// the kernel has noted of its socket.
+func holder() (pid, uid, gid int, err error) {
+	conn, err := net.DialTimeout("unix", instance, time.Second)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	var peer *unix.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) { peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err != nil || failed != nil {
+		return 0, 0, 0, fmt.Errorf("asking who holds this network namespace: %w", errors.Join(err, failed))
+	}
+	return int(peer.Pid), int(peer.Uid), int(peer.Gid), nil
+}
+
+// ofUnit tells whether a process belongs to our unit.
+func ofUnit(pid int) bool {
+	cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	return err == nil && strings.Contains(string(cgroup), "/"+unit)
+}
+
+// groupsOf are the supplementary groups of a process.
+func groupsOf(pid int) (groups []int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(text)) {
+		if list, found := strings.CutPrefix(line, "Groups:"); found {
+			for _, word := range strings.Fields(list) {
+				if g, err := strconv.Atoi(word); err == nil {
+					groups = append(groups, g)
+				}
+			}
+		}
+	}
+	return groups
+}
+
+// properties are those of our unit, as systemctl show prints them; none without systemd.
+type properties map[string]string
+
+func askSystemd() properties {
+	ctx, cancel := context.WithTimeout(context.Background(), systemdTime)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "systemctl", "show", unit, "-p",
+		"LoadState,User,Group,SupplementaryGroups,ProtectSystem,ProtectHome,ReadWritePaths,InaccessiblePaths,LogsDirectory,RuntimeDirectory,LoadCredential").Output()
+	p := properties{}
+	if err != nil {
+		return p
+	}
+	for line := range bytes.Lines(out) {
+		key, value, _ := strings.Cut(strings.TrimSpace(string(line)), "=")
+		p[key] = value
+	}
+	return p
+}
+
+// runner is whom the unit names.
+func (p properties) runner() (runner, error) {
+	name := p["User"]
+	if name == "" {
+		name = "root"
+	}
+	u, err := lookup(name)
+	if err != nil {
+		return runner{}, err
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	if g, err := group(p["Group"]); err == nil {
+		gid = g
+	}
+	var groups []int
+	if ids, err := u.GroupIds(); err == nil { // those of the user's own, as initgroups(3)
+		for _, id := range ids {
+			if g, err := strconv.Atoi(id); err == nil {
+				groups = append(groups, g)
+			}
+		}
+	}
+	for _, name := range strings.Fields(p["SupplementaryGroups"]) {
+		if g, err := group(name); err == nil {
+			groups = append(groups, g)
+		}
+	}
+	r := known(uid, gid, groups, "as which "+unit+" runs it")
+	r.unit = p.sandbox()
+	return r, nil
+}
+
+func lookup(name string) (*user.User, error) {
+	if u, err := user.LookupId(name); err == nil {
+		return u, nil
+	}
+	return user.Lookup(name)
+}
+
+func group(name string) (int, error) {
+	if n, err := strconv.Atoi(name); err == nil {
+		return n, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+func (p properties) sandbox() sandbox {
+	s := sandbox{confined: p["ProtectSystem"] == "strict"}
+	for base, key := range map[string]string{"/var/log": "LogsDirectory", "/run": "RuntimeDirectory"} {
+		for _, name := range strings.Fields(p[key]) {
+			s.made = append(s.made, filepath.Join(base, name))
+		}
+	}
+	s.writable = slices.Clone(s.made)
+	for _, path := range strings.Fields(p["ReadWritePaths"]) {
+		s.writable = append(s.writable, strings.TrimLeft(path, "-+"))
+	}
+	for _, path := range strings.Fields(p["InaccessiblePaths"]) {
+		s.hidden = append(s.hidden, strings.TrimLeft(path, "-+"))
+	}
+	if p["ProtectHome"] == "yes" || p["ProtectHome"] == "tmpfs" {
+		s.hidden = append(s.hidden, "/home", "/root", "/run/user")
+	}
+	if p["LoadCredential"] != "" {
+		s.credentials = []string{filepath.Join("/run/credentials", unit)}
+	}
+	return s
+}
+
+// isBelow tells whether a path is one of the directories or below it.
+func isBelow(path string, directories []string) bool {
+	return slices.ContainsFunc(directories, func(d string) bool { return path == d || strings.HasPrefix(path, strings.TrimSuffix(d, "/")+"/") })
+}
+
+// sure tells whether what as answers is so for the runner: of the user who asks, or because root can ask for everybody.
+func (r runner) sure() bool {
+	if os.Geteuid() == 0 {
+		return true
+	}
+	mine, _ := os.Getgroups()
+	mine = append(mine, os.Getegid())
+	return os.Geteuid() == r.uid && !slices.ContainsFunc(append(r.groups, r.gid), func(g int) bool { return !slices.Contains(mine, g) })
+}
+
+// as does something that opens files as the runner, if this process can: by a thread with the runner's user and groups,
+// of which the kernel then takes the capabilities that root has with files. The thread ends with it.
+func (r runner) as(do func() error) error {
+	if os.Geteuid() != 0 || r.uid == 0 {
+		return do()
+	}
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocks
+		done <- func() error {
+			if err := setGroups(r.groups); err != nil {
+				return fmt.Errorf("taking the groups of user %s: %w", r.user, err)
+			}
+			if err := unix.Setfsgid(r.gid); err != nil {
+				return fmt.Errorf("taking the group of user %s: %w", r.user, err)
+			}
+			if err := unix.Setfsuid(r.uid); err != nil {
+				return fmt.Errorf("becoming user %s: %w", r.user, err)
+			}
+			return do()
+		}()
+	}()
+	return <-done
+}
+
+// setGroups sets the supplementary groups of this thread alone, unlike syscall.Setgroups.
+func setGroups(groups []int) error {
+	number := uintptr(unix.SYS_SETGROUPS)
+	if runtime.GOARCH == "arm" || runtime.GOARCH == "386" {
+		number = 206 // setgroups32: there the other one takes groups of 16 bits
+	}
+	ids := make([]uint32, len(groups)+1) // never empty, for its address
+	for i, g := range groups {
+		ids[i] = uint32(g)
+	}
+	if _, _, failed := unix.RawSyscall(number, uintptr(len(groups)), uintptr(unsafe.Pointer(&ids[0])), 0); failed != 0 {
+		return failed
+	}
+	return nil
+}
