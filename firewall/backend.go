@@ -27,6 +27,25 @@ type Guard interface {
 	Guards() []string
 }
 
+// Found is what a look at the host's rules has found and put right, in words.
+type Found struct {
+	Repaired []string // of ours: missing, doubled, changed or foreign
+	Followed []string // of the host's own, which ours fit now: another chain may drop, say
+}
+
+// Any tells whether there is anything.
+func (f Found) Any() bool { return len(f.Repaired)+len(f.Followed) > 0 }
+
+// Add takes over what was found in a part, which is named before it.
+func (f *Found) Add(part string, of Found) {
+	for _, what := range of.Repaired {
+		f.Repaired = append(f.Repaired, part+what)
+	}
+	for _, what := range of.Followed {
+		f.Followed = append(f.Followed, part+what)
+	}
+}
+
 // Backend puts a Frame and holes into the kernel. It is called by one goroutine at a time, but not always the same. Every call is bounded in time
 // by the backend itself.
 type Backend interface {
@@ -39,9 +58,8 @@ type Backend interface {
 	// Apply adds and removes holes in one transaction per address family. After an error nothing of open is in place,
 	// and of shut any part. A hole in shut that is not there any more is no error.
 	Apply(open, shut []Hole) error
-	// Verify compares what the host has with what should be there, the frame and exactly these holes, repairs it, and
-	// says in words what was wrong.
-	Verify(holes []Hole) (repaired []string, err error)
+	// Verify compares what the host has with what should be there, the frame and exactly these holes, and puts it right.
+	Verify(holes []Hole) (Found, error)
 	// Remove takes everything of ours away, and nothing else. It may be called twice and without Install.
 	Remove() error
 }

@@ -25,6 +25,7 @@ type fake struct {
 	bad     func(Hole) bool  // a transaction with such a hole fails
 	fail    map[string]error // by call
 	damaged bool             // the next Verify finds something; until then Apply fails
+	moved   []string         // what the next Verify says that the host has changed
 }
 
 func newFake(cost time.Duration) *fake {
@@ -66,28 +67,29 @@ func (f *fake) Apply(open, shut []Hole) error {
 	return nil
 }
 
-func (f *fake) Verify(holes []Hole) ([]string, error) {
+func (f *fake) Verify(holes []Hole) (Found, error) {
 	time.Sleep(f.cost)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, "verify")
 	if err := f.fail["verify"]; err != nil {
-		return nil, err
+		return Found{}, err
 	}
 	want := map[uint64]Hole{}
 	for _, h := range holes {
 		want[h.ID] = h
 	}
-	var repaired []string
+	found := Found{Followed: f.moved}
+	f.moved = nil
 	if !maps.Equal(want, f.holes) {
-		repaired = append(repaired, "holes")
+		found.Repaired = append(found.Repaired, "holes")
 		f.holes = want
 	}
 	if f.damaged {
-		repaired = append(repaired, "damage")
+		found.Repaired = append(found.Repaired, "damage")
 		f.damaged = false
 	}
-	return repaired, nil
+	return found, nil
 }
 
 func (f *fake) Remove() error {

@@ -19,7 +19,7 @@ type Stats struct {
 	OpenTimes Histogram // of Open, successful
 
 	Transactions uint64 // successful and failed calls of Backend.Apply
-	Repairs      uint64 // things found missing, doubled or foreign, and repaired
+	Repairs      uint64 // things of ours found missing, doubled, changed or foreign, and repaired
 
 	VerifiedAt  time.Time // end of the last successful Verify or Install; zero: never
 	LastError   string    // last error of the backend; "": none yet

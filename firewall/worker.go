@@ -3,6 +3,7 @@ package firewall
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -231,9 +232,9 @@ func (w *worker) apply(open, shut []Hole) error {
 	return err
 }
 
-// verify lets the backend look at the host's rules and reports whether something was repaired. What is over is removed
+// verify lets the backend look at the host's rules and reports whether something was put right. What is over is removed
 // before: a spent pinhole whose rules had to be written anew would admit once more.
-func (w *worker) verify() (repaired bool) {
+func (w *worker) verify() (acted bool) {
 	w.mu.Lock()
 	shuts := w.closing()
 	w.mu.Unlock()
@@ -251,18 +252,22 @@ func (w *worker) verify() (repaired bool) {
 	found, err := w.backend.Verify(holes)
 	w.verified = time.Now()
 	if err != nil { // of what was found, a part may have been repaired
-		w.trouble("verifying the firewall rules", err, zap.Strings("found", found))
-		return len(found) > 0
+		w.trouble("verifying the firewall rules", err, zap.Strings("found", slices.Concat(found.Repaired, found.Followed)))
+		return found.Any()
 	}
 	w.sound()
-	if len(found) == 0 {
-		return false
+	if len(found.Followed) > 0 {
+		w.log.Info("the host's own firewall rules have changed: ours fit them again",
+			zap.String("backend", w.backend.Name()), zap.Strings("why", found.Followed))
+	}
+	if len(found.Repaired) == 0 {
+		return found.Any()
 	}
 	w.mu.Lock()
-	w.stats.Repairs += uint64(len(found))
+	w.stats.Repairs += uint64(len(found.Repaired))
 	w.mu.Unlock()
 	w.log.Warn("another program changed our firewall rules: repaired",
-		zap.String("backend", w.backend.Name()), zap.Strings("why", found))
+		zap.String("backend", w.backend.Name()), zap.Strings("why", found.Repaired))
 	return true
 }
 

@@ -19,6 +19,11 @@ func TestVerify(t *testing.T) {
 		if s := m.Stats(); f.inPlace() != 1 || s.Repairs != 1 || s.VerifiedAt.IsZero() {
 			t.Errorf("in place %d, stats %+v", f.inPlace(), s)
 		}
+		f.set(func() { f.moved = []string{"another chain"} }) // which is nobody's damage
+		time.Sleep(2*time.Second + 2*cost)
+		if s := m.Stats(); len(f.moved) > 0 || s.Repairs != 1 {
+			t.Errorf("after a change of the host's own rules: %+v", s)
+		}
 		f.set(func() { f.fail["verify"] = errRefused })
 		verified := m.Stats().VerifiedAt
 		time.Sleep(5 * time.Second)

@@ -162,8 +162,8 @@ type fakeKernel struct {
 func (k *fakeKernel) Name() string                 { return "fake" }
 func (k *fakeKernel) Install(firewall.Frame) error { return nil }
 func (k *fakeKernel) Remove() error                { return nil }
-func (k *fakeKernel) Verify([]firewall.Hole) ([]string, error) {
-	return nil, nil
+func (k *fakeKernel) Verify([]firewall.Hole) (firewall.Found, error) {
+	return firewall.Found{}, nil
 }
 
 func (k *fakeKernel) Apply(open, shut []firewall.Hole) error {

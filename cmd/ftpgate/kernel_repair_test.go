@@ -60,6 +60,25 @@ func TestRepair(t *testing.T) {
 	})
 }
 
+// TestAnotherTable: a table that is new on the host gets our lines, and nobody is blamed; who removes one of them is.
+func TestAnotherTable(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	server := r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	r.start(plain + "firewall: {backend: nftables}\n")
+	r.run("nft", "table inet mine { chain forward { type filter hook forward priority 5; policy drop; ct state established accept; }; }")
+	r.await("the host's own firewall rules have changed: ours fit them again")
+	r.await("chain forward of table inet mine is new, or may drop now: it has our lines")
+	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+	roundTrip(t, c, dialogue.PORT, server)
+	if n := r.metric(t, "ftpgate_repairs_total{what=\"rules\"}"); n != "0" || strings.Contains(r.daemon.Output(), "repaired") {
+		t.Errorf("%q repairs after another table", n)
+	}
+	r.run("nft", "flush chain inet mine forward")
+	r.await("chain forward of table inet mine: our line missing")
+	eventually(t, "a repair", func() bool { return r.metric(t, "ftpgate_repairs_total{what=\"rules\"}") == "1" })
+	r.stop()
+}
+
 // damage is what another program does to the rules.
 type damage struct {
 	what     string

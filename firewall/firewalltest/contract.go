@@ -104,12 +104,12 @@ func (i inside) Apply(open, shut []firewall.Hole) error {
 	return within(i.ns, func() error { return i.Backend.Apply(open, shut) })
 }
 
-func (i inside) Verify(open []firewall.Hole) (repaired []string, err error) {
+func (i inside) Verify(open []firewall.Hole) (found firewall.Found, err error) {
 	err = within(i.ns, func() (err error) {
-		repaired, err = i.Backend.Verify(open)
+		found, err = i.Backend.Verify(open)
 		return err
 	})
-	return repaired, err
+	return found, err
 }
 
 func (i inside) Remove() error { return within(i.ns, i.Backend.Remove) }
@@ -179,10 +179,10 @@ func (s *subject) shut(b firewall.Backend, holes ...firewall.Hole) {
 // quiet demands that Verify finds nothing wrong.
 func (s *subject) quiet(b firewall.Backend, holes ...firewall.Hole) {
 	s.Helper()
-	repaired, err := b.Verify(holes)
+	found, err := b.Verify(holes)
 	s.must("verifying", err)
-	if len(repaired) > 0 {
-		s.Errorf("Verify repaired what was in order: %q", repaired)
+	if found.Any() {
+		s.Errorf("Verify repaired what was in order: %q", found)
 	}
 }
 

@@ -18,12 +18,12 @@ func repair(s *subject) {
 		h := s.hole(public, func(h *firewall.Hole) { h.Target, h.SourceAs = e.addr, s.wanAddr() })
 		s.open(b, h)
 		damage.do()
-		repaired, err := b.Verify([]firewall.Hole{h})
+		found, err := b.Verify([]firewall.Hole{h})
 		s.must("repairing after "+damage.name, err)
-		if len(repaired) == 0 {
+		if len(found.Repaired) == 0 {
 			s.Errorf("after %s Verify found nothing wrong", damage.name)
 		}
-		s.Logf("after %s: %s", damage.name, strings.Join(repaired, "; "))
+		s.Logf("after %s: %s", damage.name, strings.Join(found.Repaired, "; "))
 		s.quiet(b, h)
 		s.rules.ensureDenied()
 		s.admitted(client, public, e, port(s.wanAddr(), 0))

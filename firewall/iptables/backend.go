@@ -94,21 +94,19 @@ func (b *Backend) Apply(open, shut []firewall.Hole) error {
 }
 
 // Verify implements firewall.Backend. It costs one iptables-save per family as long as all is well.
-func (b *Backend) Verify(open []firewall.Hole) (repaired []string, err error) {
+func (b *Backend) Verify(open []firewall.Hole) (found firewall.Found, err error) {
 	var errs []error
 	for _, fam := range b.families {
 		if !fam.installed() {
 			continue
 		}
-		found, err := fam.verify(fam.own(open))
-		for _, what := range found {
-			repaired = append(repaired, fmt.Sprintf("%s %s", fam, what))
-		}
+		of, err := fam.verify(fam.own(open))
+		found.Add(fmt.Sprintf("%s ", fam), of)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", fam, err))
 		}
 	}
-	return repaired, errors.Join(errs...)
+	return found, errors.Join(errs...)
 }
 
 // Remove implements firewall.Backend.

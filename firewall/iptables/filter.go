@@ -90,10 +90,10 @@ func (f *Filter) Install(frame firewall.Frame) error {
 }
 
 // Verify compares and repairs, and follows the host to where it filters now. Rules of iptables-nft are only looked at
-// if something in nf_tables has changed. What was done is told in words.
-func (f *Filter) Verify(changed bool) (repaired []string, err error) {
+// if something in nf_tables has changed.
+func (f *Filter) Verify(changed bool) (found firewall.Found, err error) {
 	if f.frame == nil {
-		return nil, ErrNotInstalled
+		return found, ErrNotInstalled
 	}
 	var errs []error
 	for _, fam := range f.families {
@@ -101,32 +101,31 @@ func (f *Filter) Verify(changed bool) (repaired []string, err error) {
 		if !wanted || fam.variant == NFT && !changed || fam.variant == Legacy && !legacyInUse(fam.is4) {
 			continue
 		}
-		found, err := fam.admit(*f.frame)
-		for _, what := range found {
-			repaired = append(repaired, fmt.Sprintf("iptables-%s, %s: %s", fam.variant, fam, what))
-		}
+		of, err := fam.admit(*f.frame)
+		found.Add(fmt.Sprintf("iptables-%s, %s: ", fam.variant, fam), of)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("iptables-%s, %s: %w", fam.variant, fam, err))
 		}
 	}
-	return repaired, errors.Join(errs...)
+	return found, errors.Join(errs...)
 }
 
 // admit puts the chains in place where the host filters, or verifies them.
-func (f *family) admit(frame firewall.Frame) (found []string, err error) {
+func (f *family) admit(frame firewall.Frame) (found firewall.Found, err error) {
 	if f.installed() {
 		return f.verify(nil)
 	}
 	set, err := f.tools.read()
 	if err != nil {
-		return nil, fmt.Errorf("looking for the host's rules: %w", err)
+		return found, fmt.Errorf("looking for the host's rules: %w", err)
 	}
 	var e evidence
 	e.add(set)
 	if e.filter == 0 {
-		return nil, nil
+		return found, nil
 	}
-	return []string{"filter: our chains missing"}, f.create(frame)
+	found.Followed = []string{"the table filter is new, or filters now: it has our chains"}
+	return found, f.create(frame)
 }
 
 // Remove implements the same promise as Backend.Remove.

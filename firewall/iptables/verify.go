@@ -54,29 +54,29 @@ func (f *family) learn() error {
 }
 
 // verify compares, repairs and says what it found.
-func (f *family) verify(open []firewall.Hole) (found []string, err error) {
+func (f *family) verify(open []firewall.Hole) (found firewall.Found, err error) {
 	f.holes = make(map[uint64]firewall.Hole, len(open))
 	for _, h := range open {
 		f.holes[h.ID] = h
 	}
 	set, err := f.tools.read()
 	if err != nil {
-		return nil, fmt.Errorf("reading the rules: %w", err)
+		return found, fmt.Errorf("reading the rules: %w", err)
 	}
 	moved, err := f.expose(f.frame, set)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	if moved {
 		f.tables = f.static(f.frame, f.is4, f.exposed)
 	}
 	for _, t := range f.tables {
-		damage := f.compare(t, set[t.name])
+		of := firewall.Found{Repaired: f.compare(t, set[t.name])}
 		if moved && t.name == "filter" {
-			damage = append(damage, fmt.Sprintf("filter %s: the host's own rules now leave %q open", chainGateway, f.exposed))
+			of.Followed = []string{fmt.Sprintf("filter %s: the host's own rules now leave %q open", chainGateway, f.exposed)}
 		}
-		found = append(found, damage...)
-		if len(damage) > 0 || f.doubt && t.name == "nat" {
+		found.Add("", of)
+		if of.Any() || f.doubt && t.name == "nat" {
 			if err := f.fill(t); err != nil {
 				return found, err
 			}
@@ -84,16 +84,16 @@ func (f *family) verify(open []firewall.Hole) (found []string, err error) {
 	}
 	for _, t := range f.tables {
 		hooks, err := f.hook(t, set[t.name])
-		found = append(found, hooks...)
+		found.Add("", hooks)
 		if err != nil {
 			return found, err
 		}
 	}
-	if len(found) > 0 {
+	if found.Any() {
 		// Also the words may have changed, if iptables was upgraded meanwhile.
 		return found, f.learn()
 	}
-	return nil, nil
+	return found, nil
 }
 
 // compare says what is wrong in our chains of a table.
@@ -163,7 +163,7 @@ func nameOf(comment string) string {
 }
 
 // hook sees to it that each jump of a table is there once, as it should be. Where in the chain is none of our business.
-func (f *family) hook(t table, have *saved) (found []string, err error) {
+func (f *family) hook(t table, have *saved) (found firewall.Found, err error) {
 	for _, j := range t.jumps {
 		var is []string
 		if have != nil {
@@ -177,7 +177,7 @@ func (f *family) hook(t table, have *saved) (found []string, err error) {
 			if err := f.unhook(t.name, j.from, want); err != nil {
 				return found, err
 			}
-			found = append(found, fmt.Sprintf("%s %s: the host's own rules do not come before the jump to %s any more", t.name, j.from, j.to))
+			found.Followed = append(found.Followed, fmt.Sprintf("%s %s: the host's own rules did not come before the jump to %s any more", t.name, j.from, j.to))
 			if err := f.rehook(t, j); err != nil {
 				return found, err
 			}
@@ -190,9 +190,9 @@ func (f *family) hook(t table, have *saved) (found []string, err error) {
 			return found, err
 		}
 		if len(is) == 0 {
-			found = append(found, fmt.Sprintf("%s %s: jump to %s missing", t.name, j.from, j.to))
+			found.Repaired = append(found.Repaired, fmt.Sprintf("%s %s: jump to %s missing", t.name, j.from, j.to))
 		} else {
-			found = append(found, fmt.Sprintf("%s %s: %d jumps to %s that are not ours", t.name, j.from, len(extra), j.to))
+			found.Repaired = append(found.Repaired, fmt.Sprintf("%s %s: %d jumps to %s that are not ours", t.name, j.from, len(extra), j.to))
 		}
 		for _, r := range extra {
 			if err := f.unhook(t.name, j.from, r); err != nil {

@@ -49,7 +49,7 @@ func benchmarkApply(b *testing.B, others, batch int) {
 			verifying = append(verifying, time.Since(shut))
 			opening = append(opening, opened.Sub(start))
 			shutting = append(shutting, shut.Sub(opened))
-			if must(b, err); len(found) > 0 {
+			if must(b, err); found.Any() {
 				b.Fatal(found)
 			}
 		}

@@ -90,13 +90,13 @@ func TestHostFirst(t *testing.T) {
 		b := backend(t)
 		must(t, b.Install(testFrame()))
 		sh(t, "nft add rule inet a f iifname lan0 tcp dport 25 drop")
-		repaired, err := b.Verify(nil)
+		found, err := b.Verify(nil)
 		must(t, err)
-		if rules := rulesOf(t, "inet a f"); len(repaired) != 1 || len(rules) != 4 || !strings.Contains(rules[1], "dport 25 drop") {
-			t.Errorf("repaired %q:\n%s", repaired, strings.Join(rules, "\n"))
+		if rules := rulesOf(t, "inet a f"); len(found.Followed) != 1 || len(found.Repaired) > 0 || len(rules) != 4 || !strings.Contains(rules[1], "dport 25 drop") {
+			t.Errorf("found %q:\n%s", found, strings.Join(rules, "\n"))
 		}
-		if repaired, err = b.Verify(nil); err != nil || len(repaired) > 0 {
-			t.Errorf("and again: %q, %v", repaired, err)
+		if found, err = b.Verify(nil); err != nil || found.Any() {
+			t.Errorf("and again: %q, %v", found, err)
 		}
 		must(t, b.Remove())
 	})
@@ -124,13 +124,13 @@ func TestExposed(t *testing.T) {
 					t.Errorf("%d guards on an open host", n)
 				}
 				sh(t, closing)
-				repaired, err := b.Verify(nil)
+				found, err := b.Verify(nil)
 				must(t, err)
-				if n := guards(); n != 0 || len(repaired) == 0 {
-					t.Errorf("%d guards on a closed host; repaired %q", n, repaired)
+				if n := guards(); n != 0 || len(found.Followed) == 0 {
+					t.Errorf("%d guards on a closed host; found %q", n, found)
 				}
-				if repaired, err = b.Verify(nil); err != nil || len(repaired) > 0 {
-					t.Errorf("and again: %q, %v", repaired, err)
+				if found, err = b.Verify(nil); err != nil || found.Any() {
+					t.Errorf("and again: %q, %v", found, err)
 				}
 				must(t, b.Install(testFrame()))
 				if n := guards(); n != 0 {
@@ -143,8 +143,8 @@ func TestExposed(t *testing.T) {
 					t.Errorf("without a gateway:\n%s", rules)
 				}
 				must(t, b.Install(testFrame()))
-				if repaired, err = b.Verify(nil); err != nil || len(repaired) > 0 {
-					t.Errorf("with a gateway again: %q, %v", repaired, err)
+				if found, err = b.Verify(nil); err != nil || found.Any() {
+					t.Errorf("with a gateway again: %q, %v", found, err)
 				}
 				must(t, b.Remove())
 			})

@@ -125,8 +125,8 @@ func (s spot) enline(b *batch, f firewall.Frame) {
 	}
 }
 
-// admission compares our lines with what was shown after they had been written, and adds the repair.
-func admission(b *batch, f firewall.Frame, spots []spot, known map[chainID][]string) (damage []string) {
+// admission compares our lines with what was shown after they had been written, and adds what puts them right.
+func admission(b *batch, f firewall.Frame, spots []spot, known map[chainID][]string) (found firewall.Found) {
 	for _, s := range spots {
 		is := s.ours()
 		want, ok := known[s.chainID]
@@ -134,13 +134,15 @@ func admission(b *batch, f firewall.Frame, spots []spot, known map[chainID][]str
 		case ok && slices.Equal(is, want) && !s.misplaced():
 			continue
 		case ok && slices.Equal(is, want):
-			damage = append(damage, s.String()+": the host's own rules do not come first any more")
+			found.Followed = append(found.Followed, s.String()+": the host's own rules did not come first any more")
+		case !ok && len(is) == 0:
+			found.Followed = append(found.Followed, s.String()+" is new, or may drop now: it has our lines")
 		case len(is) == 0:
-			damage = append(damage, s.String()+": our line missing")
+			found.Repaired = append(found.Repaired, s.String()+": our line missing")
 		default:
-			damage = append(damage, s.String()+": other lines than ours")
+			found.Repaired = append(found.Repaired, s.String()+": other lines than ours")
 		}
 		s.enline(b, f)
 	}
-	return damage
+	return found
 }

@@ -10,69 +10,73 @@ import (
 
 // Verify implements firewall.Backend. It costs one question to the kernel as long as nobody has changed anything, and on
 // a host with rules of iptables-legacy one iptables-save per family.
-func (b *Backend) Verify(holes []firewall.Hole) (repaired []string, err error) {
+func (b *Backend) Verify(holes []firewall.Hole) (found firewall.Found, err error) {
 	if !b.installed() {
-		return nil, ErrNotInstalled
+		return found, ErrNotInstalled
 	}
 	generation, err := b.on.generation()
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	// Rules of iptables-legacy change without a generation, and the guard goes by them.
 	changed := generation != b.known || b.frame.Gateway.Forward && b.filter.Legacy()
-	repaired, err = b.filter.Verify(changed)
+	found, err = b.filter.Verify(changed)
 	if err != nil {
-		return repaired, err
+		return found, err
 	}
-	if changed || len(repaired) > 0 {
-		found, err := b.repair()
-		repaired = append(repaired, found...)
+	if changed || found.Any() {
+		more, err := b.repair()
+		found.Add("", more)
 		if err != nil {
-			return repaired, err
+			return found, err
 		}
 	}
-	return repaired, b.reconcile(holes)
+	return found, b.reconcile(holes)
 }
 
 // repair looks at everything in nf_tables and puts right what is wrong, in one transaction.
-func (b *Backend) repair() (damage []string, err error) {
+func (b *Backend) repair() (found firewall.Found, err error) {
 	b.known = 0
 	l, spots, err := b.look(b.frame)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	t := newBatch()
-	damage = admission(t, b.frame, spots, b.lines)
+	for id := range b.lines {
+		if l.chains[id] == nil { // who makes it again makes another one
+			delete(b.lines, id)
+		}
+	}
+	found = admission(t, b.frame, spots, b.lines)
 	for _, f := range b.families {
 		if !f.installed {
 			continue
 		}
-		found, err := b.repairFamily(t, l, f)
-		for _, what := range found {
-			damage = append(damage, fmt.Sprintf("%s %s", f, what))
-		}
+		of, err := b.repairFamily(t, l, f)
+		found.Add(fmt.Sprintf("%s ", f), of)
 		if err != nil {
-			return damage, err
+			return found, err
 		}
 	}
-	if len(damage) == 0 {
+	if !found.Any() {
 		b.known = l.generation // of before the look: what came meanwhile will be seen
-		return nil, nil
+		return found, nil
 	}
 	if err := b.commit(t); err != nil {
-		return damage, fmt.Errorf("repairing: %w", err)
+		return found, fmt.Errorf("repairing: %w", err)
 	}
-	return damage, b.learn(l)
+	return found, b.learn(l)
 }
 
-func (b *Backend) repairFamily(t *batch, l *landscape, f *family) (damage []string, err error) {
+func (b *Backend) repairFamily(t *batch, l *landscape, f *family) (found firewall.Found, err error) {
 	is, err := f.read(b.on)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	damage, rulesOnly := f.compare(is)
+	found.Repaired = damage
 	if !slices.Equal(f.exposed, f.guarded) {
-		damage = append(damage, fmt.Sprintf("the host's own rules now leave %q open", f.exposed))
+		found.Followed = append(found.Followed, nowOpen(f.exposed))
 	}
 	_, there := l.tables[tableID{f.family(), tableName}]
 	switch {
@@ -81,17 +85,26 @@ func (b *Backend) repairFamily(t *batch, l *landscape, f *family) (damage []stri
 		fallthrough
 	case !rulesOnly:
 		f.create(t, b.frame, *f.writer(t))
-		return damage, nil
-	case len(damage) > 0:
+		return found, nil
+	case found.Any():
 		f.rewrite(t, b.frame)
 	}
 	now := time.Now()
 	s, err := f.audit(b.on, now)
 	if err != nil {
-		return damage, err
+		return found, err
 	}
 	s.mend(f.writer(t))
-	return append(damage, s.damage()...), nil
+	found.Repaired = append(found.Repaired, s.damage()...)
+	return found, nil
+}
+
+// nowOpen says what the host leaves to the guard.
+func nowOpen(exposed []string) string {
+	if len(exposed) == 0 {
+		return "the host's own rules now close every interface of the WAN"
+	}
+	return fmt.Sprintf("the host's own rules now leave %q open", exposed)
 }
 
 // reconcile makes the holes exactly those that should be there, where our books say other.
