@@ -5,12 +5,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ftpgate/ftpgate/cmd/ftpgate/doctor"
 	"github.com/ftpgate/ftpgate/configs"
 )
 
 func checkCommand() *cobra.Command {
 	var path string
-	var print, elsewhere bool
+	var print, elsewhere, reload bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Read and check the configuration, change nothing",
@@ -20,7 +21,10 @@ Every finding names file, line, key, value and cure. Exit code 2 if there is any
 It also looks whether the files that the configuration names (token, certificate,
 audit) can be opened by the user that runs the gateway: the one that runs it now,
 else the one of ftpgate.service, else root. What the one who asks may not know about
-that user is a warning. --elsewhere leaves this out: the gateway is on another machine.`,
+that user is a warning. --elsewhere leaves this out: the gateway is on another machine.
+
+If the gateway runs, a setting that changes only with a restart is a warning, and with
+--reload an error: a reload would be refused.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, warnings, err := configs.Load(path)
@@ -28,9 +32,9 @@ that user is a warning. --elsewhere leaves this out: the gateway is on another m
 				return err
 			}
 			if !elsewhere {
-				missing, unsure := placed(path, theRunner().troubles(filesOf(config)))
-				if missing != nil {
-					return missing
+				found, unsure := placed(path, append(keeps(config, !reload), theRunner().troubles(filesOf(config))...))
+				if found != nil {
+					return found
 				}
 				warnings = append(warnings, unsure...)
 			}
@@ -52,5 +56,20 @@ that user is a warning. --elsewhere leaves this out: the gateway is on another m
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&print, "print", false, "print the effective configuration, defaults included")
 	cmd.Flags().BoolVar(&elsewhere, "elsewhere", false, "the configuration is for another machine: do not look at the files that it names")
+	cmd.Flags().BoolVar(&reload, "reload", false, "refuse what the gateway that runs would refuse at a reload")
+	cmd.MarkFlagsMutuallyExclusive("elsewhere", "reload")
 	return cmd
+}
+
+// keeps are the settings that the gateway keeps which runs here, if one does; a restart makes them good.
+func keeps(c *configs.Config, restart bool) []doctor.Trouble {
+	h, err := holder()
+	if err != nil {
+		return nil
+	}
+	found := kept(h.settings, h.Pid, c)
+	for i := range found {
+		found[i].Unsure = restart
+	}
+	return found
 }

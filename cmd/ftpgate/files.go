@@ -76,7 +76,7 @@ func auditedFiles(c *configs.Config) (all []named) {
 func filesOf(c *configs.Config) []named { return append(statusFiles(c), auditedFiles(c)...) }
 
 // troubles are the files that the runner cannot open, in words. Those of which this process cannot know it are unsure.
-func (r runner) troubles(files []named) (found []doctor.File) {
+func (r runner) troubles(files []named) (found []doctor.Trouble) {
 	for _, n := range files {
 		err := r.shut(n)
 		if err == nil {
@@ -85,7 +85,7 @@ func (r runner) troubles(files []named) (found []doctor.File) {
 		if err == nil || r.gets(n, err) {
 			continue
 		}
-		f := doctor.File{Key: n.key, Path: n.path, Problem: words(err, n.path), Cure: r.cure(n, err), Unsure: errors.Is(err, fs.ErrPermission) && !r.sure()}
+		f := doctor.Trouble{Key: n.key, Path: n.path, Problem: words(err, n.path), Cure: r.cure(n, err), Unsure: errors.Is(err, fs.ErrPermission) && !r.sure()}
 		if r.uid != 0 && errors.Is(err, fs.ErrPermission) {
 			f.Problem = fmt.Sprintf("user %s, %s: %s", r.user, r.why, f.Problem)
 		}
@@ -181,7 +181,7 @@ func (r runner) impassable(path string) (found string) {
 }
 
 // placed are troubles as findings about the file of the configuration.
-func placed(path string, troubles []doctor.File) (sure configs.Errors, unsure []configs.Warning) {
+func placed(path string, troubles []doctor.Trouble) (sure configs.Errors, unsure []configs.Warning) {
 	for _, t := range troubles {
 		e := configs.Place(path, t.Key)
 		e.Problem, e.Cure = t.Problem, t.Cure

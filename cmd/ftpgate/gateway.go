@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/ftpgate/ftpgate/configs"
 	"github.com/ftpgate/ftpgate/firewall"
@@ -26,9 +25,6 @@ const (
 	stopGrace = 2 * time.Second
 	// verifyEvery is the time between two looks at our ip rules and routes.
 	verifyEvery = 2 * time.Second
-	// instance is an abstract socket: its name is held once in a network
-	// namespace, and is free again when its holder dies, however it dies.
-	instance = "@ftpgate"
 	// notes is where the settings of the host are noted while they are changed.
 	notes = "/run/ftpgate"
 )
@@ -97,45 +93,6 @@ func (g *gateway) takeBack() error {
 	}
 	g.undo = nil
 	return errors.Join(failed...)
-}
-
-// claim makes sure that no other ftpgate serves this network namespace: its
-// rules would look like leftovers of ours.
-func (g *gateway) claim(context.Context) error {
-	held, err := net.Listen("unix", instance)
-	if err != nil {
-		if errors.Is(err, unix.EADDRINUSE) {
-			return fmt.Errorf("another ftpgate runs in this network namespace%s; stop it first", whichOne())
-		}
-		return fmt.Errorf("claiming this network namespace: %w", err)
-	}
-	g.later("releasing the instance", held.Close)
-	go greet(held)
-	return nil
-}
-
-// greet lets go who asks the socket whose it is: the kernel has answered by then.
-func greet(held net.Listener) {
-	for {
-		caller, err := held.Accept()
-		if err != nil {
-			return
-		}
-		caller.Close()
-	}
-}
-
-// whichOne names the process that holds this network namespace, and how to stop it.
-func whichOne() string {
-	pid, _, _, err := holder()
-	if err != nil || pid == 0 { // 0: of a PID namespace that is not seen from here
-		return ""
-	}
-	stop := fmt.Sprintf("kill %d", pid)
-	if ofUnit(pid) {
-		stop = "systemctl stop " + unit
-	}
-	return fmt.Sprintf(" (PID %d: %s)", pid, stop)
 }
 
 // openAudit opens the audit files. They are closed when the sessions have ended.

@@ -317,7 +317,7 @@ func TestAuditStart(t *testing.T) {
 	before := r.state()
 	r.write(r.configuration())
 	out, err := r.Host(lab.Router).Run(t.Context(), gatewayBinary, "run", "--config", r.config)
-	for _, want := range []string{"exit status 1", "audit.transfers: open " + r.transfers, "audit.xferlog: open " + r.xferlog, "its directory must exist"} {
+	for _, want := range []string{"exit status 1", "audit.transfers: \"" + r.transfers, "audit.xferlog: \"" + r.xferlog, "no such file", "make it: install -d"} {
 		if err == nil || !strings.Contains(err.Error()+out, want) {
 			t.Errorf("%q is not in %v %s", want, err, out)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/ftpgate/ftpgate/deploy/lab"
 	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
 	"github.com/ftpgate/ftpgate/deploy/lab/peers"
+	"github.com/ftpgate/ftpgate/proxy/status"
 )
 
 // reloadWith writes a configuration, sends SIGHUP and waits until it is in force.
@@ -182,16 +183,45 @@ func (r *router) listensAt(t *testing.T, port int) {
 	}
 }
 
-// TestReloadLogFormat: a setting that is accepted works, or is refused.
-func TestReloadLogFormat(t *testing.T) {
+// TestReloadLasting: what changes only with a restart is refused by the gateway, which says so where people look, and by
+// the check that the unit makes before; an ordinary check warns.
+func TestReloadLasting(t *testing.T) {
 	r := newRouter(t, lab.Options{})
-	r.start(plain)
-	r.write(strings.Replace(plain, "level: debug", "level: debug, format: console", 1))
-	r.reload()
-	eventually(t, "the reload or its refusal", func() bool { return strings.Contains(r.daemon.Output(), "reloaded") })
-	lines := strings.Split(strings.TrimSpace(r.daemon.Output()), "\n")
-	if last := lines[len(lines)-1]; strings.HasPrefix(last, "{") && !strings.Contains(last, "was not reloaded") {
-		t.Errorf("log.format console was accepted, and the log says %s", last)
+	server := r.serve(peers.Pyftpdlib(), lab.Outside, peers.ServerOptions{})
+	config := plain + "firewall: {backend: " + backend() + "}\n"
+	other := map[string]string{"nftables": "iptables", "iptables": "nftables"}[backend()]
+	r.start(config)
+	check := func(args ...string) (string, int) {
+		cmd := r.Host(lab.Router).Command(t.Context(), gatewayBinary, append([]string{"check", "--config", r.config}, args...)...)
+		out, _ := cmd.CombinedOutput()
+		return string(out), cmd.ProcessState.ExitCode()
 	}
+	for refused, c := range []struct{ key, value, config string }{
+		{"log.format", "console", strings.Replace(config, "level: debug", "level: debug, format: console", 1)},
+		{"firewall.backend", other, plain + "firewall: {backend: " + other + "}\n"},
+		{"firewall.iptables", "legacy", plain + "firewall: {backend: iptables, iptables: legacy}\n"},
+	} {
+		r.write(c.config)
+		where := regexp.MustCompile(regexp.QuoteMeta(r.config) + `:\d+: ` + c.key + `: "` + c.value + `": .*only with a restart.*; stop it and start it again`)
+		if out, code := check(); code != 0 || !where.MatchString(out) {
+			t.Errorf("check: exit %d: %s", code, out)
+		}
+		if out, code := check("--reload"); code != exitUsage || !where.MatchString(out) {
+			t.Errorf("check --reload: exit %d: %s", code, out)
+		}
+		r.reload()
+		eventually(t, "the refusal", func() bool { return strings.Count(r.daemon.Output(), "was not reloaded") > refused })
+		if s := read[status.StatusJSON](t, r, "/api/v1/status"); !where.MatchString(s.ReloadError) {
+			t.Errorf("the endpoint tells of the last reload: %q", s.ReloadError)
+		}
+		if out := r.run(gatewayBinary, "status", "--config", r.config); !strings.Contains(out, "refused: ") || !strings.Contains(out, c.key) {
+			t.Errorf("ftpgate status:\n%s", out)
+		}
+	}
+	r.write(config)
+	if out, code := check("--reload"); code != 0 {
+		t.Errorf("what runs already: exit %d: %s", code, out)
+	}
+	roundTrip(t, login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{}), dialogue.PASV, server)
 	r.stop()
 }

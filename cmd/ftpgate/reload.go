@@ -24,12 +24,6 @@ type era struct {
 // reload puts a new configuration in force for connections to come. Running
 // sessions keep their rule. After an error the old configuration is in force.
 func (g *gateway) reload(ctx context.Context, c *configs.Config) error {
-	if c.Firewall.Backend != g.config.Firewall.Backend || c.Firewall.IPTables != g.config.Firewall.IPTables {
-		return errors.New("firewall.backend and firewall.iptables change only with a restart")
-	}
-	if c.Log.Format != g.config.Log.Format {
-		return errors.New("log.format changes only with a restart")
-	}
 	door, err := g.status.Prepare(statusOptions(c))
 	if err != nil {
 		return err

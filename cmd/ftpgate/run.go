@@ -124,11 +124,13 @@ func reread(ctx context.Context, g *gateway, path string, level zap.AtomicLevel)
 	g.log.Info("configuration reloaded, running sessions keep their rule", zap.Int("rules", len(config.Rules)))
 }
 
-// reloadable reloads if the files of the endpoint can be opened. Those of the audit are
-// tried again and again, so that a full disk keeps nobody from changing a rule.
+// reloadable reloads what a reload can change, if the files of the endpoint can be opened.
+// Those of the audit are tried again and again, so that a full disk keeps nobody from
+// changing a rule.
 func reloadable(ctx context.Context, g *gateway, path string, config *configs.Config) error {
-	if missing, _ := placed(path, ourselves().troubles(statusFiles(config))); missing != nil {
-		return missing
+	troubles := append(kept(lasting(g.config), int32(os.Getpid()), config), ourselves().troubles(statusFiles(config))...)
+	if found, _ := placed(path, troubles); found != nil {
+		return found
 	}
 	return g.reload(ctx, config)
 }

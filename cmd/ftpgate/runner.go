@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -49,9 +47,9 @@ const systemdTime = 5 * time.Second
 // as that, else root.
 func theRunner() runner {
 	told := askSystemd()
-	if pid, uid, gid, err := holder(); err == nil {
-		r := known(uid, gid, groupsOf(pid), fmt.Sprintf("as which the gateway runs (PID %d)", pid))
-		if ofUnit(pid) {
+	if h, err := holder(); err == nil {
+		r := known(int(h.Uid), int(h.Gid), groupsOf(h.Pid), fmt.Sprintf("as which the gateway runs (PID %d)", h.Pid))
+		if ofUnit(h.Pid) {
 			r.unit = told.sandbox()
 		}
 		return r
@@ -79,35 +77,14 @@ func known(uid, gid int, groups []int, why string) runner {
 	return r
 }
 
-// holder is the process that holds this network namespace, by the credentials that
-// the kernel has noted of its socket.
-func holder() (pid, uid, gid int, err error) {
-	conn, err := net.DialTimeout("unix", instance, time.Second)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	defer conn.Close()
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	var peer *unix.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) { peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err != nil || failed != nil {
-		return 0, 0, 0, fmt.Errorf("asking who holds this network namespace: %w", errors.Join(err, failed))
-	}
-	return int(peer.Pid), int(peer.Uid), int(peer.Gid), nil
-}
-
 // ofUnit tells whether a process belongs to our unit.
-func ofUnit(pid int) bool {
+func ofUnit(pid int32) bool {
 	cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	return err == nil && strings.Contains(string(cgroup), "/"+unit)
 }
 
 // groupsOf are the supplementary groups of a process.
-func groupsOf(pid int) (groups []int) {
+func groupsOf(pid int32) (groups []int) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(text)) {
 		if list, found := strings.CutPrefix(line, "Groups:"); found {

@@ -37,14 +37,14 @@ type Facts struct {
 	Ruleset      Ruleset
 	OurTable     bool // of nftables, of this run or another
 	Listeners    []net.TCPAddr
-	Runner       string // the user that runs the gateway, and how that is known
-	Files        []File // that it cannot open
+	Runner       string    // the user that runs the gateway, and how that is known
+	Files        []Trouble // that it cannot open
 	Unread       map[string]string
 }
 
-// File is one of the configuration that the daemon cannot open.
-type File struct {
-	Key, Path     string
+// Trouble is a value of the configuration that is right by itself, and that the daemon cannot use.
+type Trouble struct {
+	Key, Path     string // of a file; "": none
 	Problem, Cure string
 	Unsure        bool // who asks may not know
 }
