@@ -59,12 +59,16 @@ func gather(path string, c *configs.Config) *doctor.Facts {
 	frame := frameOf(c, nat.HasIPv6())
 	f := doctor.Gather(path, c, frame, foresee(c, frame))
 	r := theRunner()
-	f.Runner, f.Files = r.user+", "+r.why, r.troubles(filesOf(c))
+	f.Runner, f.Stranger, f.Files = r.user+", "+r.why, !r.sure(), r.troubles(filesOf(c))
+	f.Hidden = r.as(seesLegacy)
 	return f
 }
 
 // foresee tells which backend the gateway would take, and whether that would do.
 func foresee(c *configs.Config, f firewall.Frame) doctor.Backend {
+	if !doctor.Privileged() {
+		return doctor.Backend{Name: c.Firewall.Backend, Err: doctor.ErrUnprivileged}
+	}
 	name, reason, unfit := preferred(c, f)
 	b := doctor.Backend{Name: name, Reason: reason}
 	if name == configs.BackendNFTables {

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
 
 	"go.uber.org/zap"
@@ -12,6 +9,7 @@ import (
 
 	"github.com/ftpgate/ftpgate/cmd/ftpgate/doctor"
 	"github.com/ftpgate/ftpgate/configs"
+	"github.com/ftpgate/ftpgate/firewall/iptables"
 )
 
 // needed are the capabilities without which nothing works. CAP_NET_BIND_SERVICE
@@ -27,6 +25,17 @@ var needed = []struct {
 // privileged reports early and in plain words what every step would else
 // report in its own.
 func privileged() error {
+	if err := capable(); err != nil {
+		return err
+	}
+	if err := seesLegacy(); err != nil {
+		return fmt.Errorf("looking for rules of iptables-legacy: %w; run ftpgate as root, or in the group root (SupplementaryGroups= of its unit)", err)
+	}
+	return nil
+}
+
+// capable tells whether this process has the capabilities that the gateway needs.
+func capable() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {
@@ -42,14 +51,15 @@ func privileged() error {
 		return fmt.Errorf("not permitted, for want of %s: run ftpgate as root, or as a user to whom its unit gives them (AmbientCapabilities=)",
 			strings.Join(missing, ", "))
 	}
-	// Who may not read these would take a host that filters with iptables-legacy for one that does not.
-	for _, name := range []string{"ip_tables_names", "ip6_tables_names"} {
-		file, err := os.Open("/proc/net/" + name)
-		if errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("looking for rules of iptables-legacy: %w; run ftpgate as root, or in the group root (SupplementaryGroups= of its unit)", err)
-		}
-		if err == nil {
-			file.Close()
+	return nil
+}
+
+// seesLegacy tells whether this thread may know which tables iptables-legacy has: who may not would take a host that filters with it
+// for one that does not.
+func seesLegacy() error {
+	for _, is4 := range []bool{true, false} {
+		if err := iptables.Hidden(is4); err != nil {
+			return err
 		}
 	}
 	return nil

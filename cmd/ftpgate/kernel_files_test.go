@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -20,27 +21,60 @@ import (
 var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--groups=0", "--inh-caps=-all,+net_admin,+net_raw", "--ambient-caps=-all,+net_admin,+net_raw",
 	"--bounding-set=-all,+net_admin,+net_raw"}
 
-// TestFilesOfTheDaemonsUser: root asks, and gets the answer for the user that runs the daemon; the cure that is told
-// is one. Who may not know says so.
-func TestFilesOfTheDaemonsUser(t *testing.T) {
-	r := newRouter(t, lab.Options{})
-	dir, err := os.MkdirTemp("/tmp", "ftpgate-files-") // which everybody can pass, unlike the one of the test
+// forEverybody moves the configuration to a directory that every user can pass, unlike that of a test, and copies the
+// program there.
+func (r *router) forEverybody(t *testing.T) (dir, binary string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "ftpgate-everybody-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "ftpgate")
-	if out, err := exec.Command("cp", gatewayBinary, binary).CombinedOutput(); err != nil {
+	r.config, binary = filepath.Join(dir, "ftpgate.yaml"), filepath.Join(dir, "ftpgate")
+	out, err := exec.Command("cp", gatewayBinary, binary).CombinedOutput()
+	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	r.config = filepath.Join(dir, "ftpgate.yaml")
-	token, log := filepath.Join(dir, "token"), filepath.Join(dir, "log", "transfers.json")
-	settings := filepath.Join(dir, "run") // the daemon notes there what it changes of the host's
-	for path, mode := range map[string]os.FileMode{dir: 0o755, settings: 0o777} {
-		if err := errors.Join(os.MkdirAll(path, mode), os.Chmod(path, mode)); err != nil {
-			t.Fatal(err)
-		}
+	return dir, binary
+}
+
+// TestDoctorOfOthers: who may not look is told so, and nothing is found for want of it; a user that could run the gateway
+// but for the group root is told of that group.
+func TestDoctorOfOthers(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	_, binary := r.forEverybody(t)
+	if err := os.WriteFile(r.config, []byte(plain), 0o644); err != nil {
+		t.Fatal(err)
 	}
+	ask := func(setpriv ...string) (report doctor.Report, text string) {
+		t.Helper()
+		out, _ := r.Host(lab.Router).Command(t.Context(), "setpriv", append(setpriv, binary, "doctor", "--json", "--config", r.config)...).Output()
+		if err := json.Unmarshal(out, &report); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return report, summary(report)
+	}
+	report, text := ask("--reuid=65534", "--regid=65534", "--clear-groups")
+	if report.Fails || strings.Contains(text, "apt-get") || !strings.Contains(text, "packet filter: for want of CAP_NET_ADMIN") ||
+		!strings.Contains(text, "privileges: who asks is not user root") || !strings.Contains(text, "not all could be looked at") {
+		t.Errorf("somebody else:\n%s", text)
+	}
+	capable := []string{"--reuid=65534", "--regid=65534", "--inh-caps=-all,+net_admin,+net_raw", "--ambient-caps=-all,+net_admin,+net_raw"}
+	report, text = ask(append(capable, "--clear-groups")...)
+	if len(found(report, "legacy-hidden", doctor.Fails)) != 1 || !strings.Contains(text, "unchecked   forward: tables of iptables-legacy") {
+		t.Errorf("without the group root:\n%s", text)
+	}
+	if report, text = ask(append(capable, "--groups=0")...); report.Fails {
+		t.Errorf("with it:\n%s", text)
+	}
+}
+
+// TestFilesOfTheDaemonsUser: root asks, and gets the answer for the user that runs the daemon; the cure that is told
+// is one. Who may not know says so.
+func TestFilesOfTheDaemonsUser(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	dir, binary := r.forEverybody(t)
+	token, log := filepath.Join(dir, "token"), filepath.Join(dir, "log", "transfers.json")
 	write := func(config string) {
 		t.Helper()
 		r.write(config)

@@ -59,7 +59,7 @@ func theRunner() runner {
 			return r
 		}
 	}
-	if os.Geteuid() != 0 && privileged() == nil {
+	if os.Geteuid() != 0 && capable() == nil {
 		groups, _ := os.Getgroups()
 		return known(os.Geteuid(), os.Getegid(), groups, "as which ftpgate was asked")
 	}

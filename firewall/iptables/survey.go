@@ -35,6 +35,11 @@ func Survey() (tables []HostTable, unread []error) {
 	for _, v := range []Variant{NFT, Legacy} {
 		for _, is4 := range []bool{true, false} {
 			t := found[v].family(is4)
+			if v == Legacy {
+				if err := Hidden(is4); err != nil {
+					unread = append(unread, fmt.Errorf("tables of iptables-legacy: %w", err))
+				}
+			}
 			if v == Legacy && !legacyInUse(is4) {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/ftpgate/ftpgate/firewall"
@@ -54,6 +55,22 @@ func legacyInUse(is4 bool) bool {
 	}
 	names, err := os.ReadFile(fmt.Sprintf(legacyNames, six))
 	return err == nil && len(bytes.TrimSpace(names)) > 0
+}
+
+// Hidden is the error of a thread that may not know which legacy tables there are; nil: it may.
+func Hidden(is4 bool) error {
+	six := "6"
+	if is4 {
+		six = ""
+	}
+	names, err := os.Open(fmt.Sprintf(legacyNames, six))
+	switch {
+	case err == nil:
+		return names.Close()
+	case errors.Is(err, fs.ErrPermission):
+		return err
+	}
+	return nil // the kernel has none
 }
 
 // suite is the programs of one variant for both families; a family whose programs are missing has none.

@@ -13,6 +13,10 @@ import (
 // capabilities looks at what this process may do, which is what the gateway may do if it is started likewise.
 func capabilities(f *Facts) Outcome {
 	o := Outcome{Saw: "CAP_NET_ADMIN, and what else this configuration needs, are there"}
+	if f.Stranger {
+		o.Unchecked = "who asks is not user " + f.Runner + ", and may not look; ask as root"
+		return o
+	}
 	for _, c := range []struct {
 		number int
 		name   string
@@ -27,6 +31,12 @@ func capabilities(f *Facts) Outcome {
 			o.Findings = append(o.Findings, Finding{ID: "capability", Severity: Fails, What: c.name + " is missing", Why: c.why,
 				Cure: "run ftpgate as root, or in its unit: AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE"})
 		}
+	}
+	if f.Hidden != nil {
+		o.Findings = append(o.Findings, Finding{ID: "legacy-hidden", Severity: Fails,
+			What: fmt.Sprintf("User %s, may not know which tables iptables-legacy has: %v", f.Runner, f.Hidden),
+			Why:  "A host that filters with iptables-legacy would look like one without rules, so the gateway does not start.",
+			Cure: "run ftpgate as root, or in the group root; in its unit: SupplementaryGroups=root"})
 	}
 	return o
 }

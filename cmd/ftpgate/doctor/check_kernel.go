@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ftpgate/ftpgate/configs"
+	"github.com/ftpgate/ftpgate/firewall/iptables"
 	"github.com/ftpgate/ftpgate/firewall/nftables"
 )
 
@@ -24,15 +25,20 @@ func backend(f *Facts) Outcome {
 	b := f.Backend
 	o := Outcome{Saw: fmt.Sprintf("backend %s: %s", b.Name, b.Reason)}
 	switch {
+	case errors.Is(b.Err, ErrUnprivileged):
+		o.Saw, o.Unchecked = "", b.Err.Error()
 	case b.Err == nil && b.Name == configs.BackendIPTables:
 		o.Unchecked = "whether the kernel has all extensions of iptables shows when the rules are written"
 	case errors.Is(b.Err, nftables.ErrOwned):
-		o.Findings = []Finding{{ID: "owned-table", Severity: Fails, What: "A table that may drop our connections takes no line of ours: " + b.Err.Error(),
+		o.Findings = []Finding{{ID: "owned-table", Severity: Fails, What: "A table that may drop our connections takes no line of ours: " + told(b.Err),
 			Why: "What it drops neither backend can admit.", Cure: ownedCure}}
 	case b.Err != nil:
-		o.Findings = []Finding{{ID: "kernel-features", Severity: Fails, What: "No packet filter does here: " + b.Err.Error(),
-			Why: "Pinholes need nftables (Linux 5.11 or later, with the modules named) or iptables.", Cure: modules}}
-		if !errors.Is(b.Err, nftables.ErrKernel) {
+		o.Findings = []Finding{{ID: "kernel-features", Severity: Fails, What: "No packet filter does here: " + told(b.Err),
+			Why: "Pinholes need nftables (Linux 5.11 or later, with the modules named) or iptables."}}
+		switch {
+		case errors.Is(b.Err, nftables.ErrKernel):
+			o.Findings[0].Cure = modules
+		case errors.Is(b.Err, iptables.ErrNoProgram):
 			o.Findings[0].Cure = "apt-get install iptables"
 		}
 	}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftpgate/ftpgate/configs"
+	"github.com/ftpgate/ftpgate/firewall/iptables"
 	"github.com/ftpgate/ftpgate/firewall/nftables"
 	"github.com/ftpgate/ftpgate/nat"
 )
@@ -109,6 +111,12 @@ func TestChecks(t *testing.T) {
 		{"no capability", []func(*Facts){func(f *Facts) { f.Capabilities &^= 1 << unix.CAP_NET_ADMIN }}, "capability fails"},
 		{"low port without capability", []func(*Facts){func(f *Facts) { f.Capabilities &^= 1 << unix.CAP_NET_BIND_SERVICE; f.Config.ListenPort = 900 }}, "capability fails"},
 		{"capability not needed", []func(*Facts){func(f *Facts) { f.Capabilities &^= 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE }}, ""},
+		{"legacy hidden", []func(*Facts){func(f *Facts) { f.Hidden = fs.ErrPermission }}, "legacy-hidden fails"},
+		{"who may not look", []func(*Facts){func(f *Facts) {
+			f.Capabilities, f.Stranger, f.Hidden, f.Backend.Err = 0, true, fs.ErrPermission, ErrUnprivileged
+		}}, ""},
+		{"a file", []func(*Facts){func(f *Facts) { f.Files = []Trouble{{Key: "status.token_file", Path: "/t", Problem: "no such file"}} }}, "file fails"},
+		{"a file, perhaps", []func(*Facts){func(f *Facts) { f.Files = []Trouble{{Key: "status.token_file", Path: "/t", Unsure: true}} }}, ""},
 		{"kernel", []func(*Facts){func(f *Facts) { f.Backend.Err = nftables.ErrKernel }}, "kernel-features fails"},
 		{"owned", []func(*Facts){func(f *Facts) { f.Backend.Err = fmt.Errorf("chain: %w", nftables.ErrOwned) }}, "owned-table fails"},
 		{"route tables", []func(*Facts){func(f *Facts) { f.Table = nat.ErrNoTable }}, "route-tables fails"},
@@ -152,6 +160,25 @@ func TestUnread(t *testing.T) {
 		}
 		if fmt.Sprint(unlooked) != fmt.Sprint(checks) {
 			t.Errorf("without %s unchecked: %q, want %q", what, unlooked, checks)
+		}
+	}
+}
+
+// TestNoPacketFilter: several reasons stand side by side, and a program is to be installed only if it is missing.
+func TestNoPacketFilter(t *testing.T) {
+	for _, c := range []struct {
+		last  error
+		cured bool
+	}{{errors.New("permission denied"), false}, {iptables.ErrNoProgram, true}} {
+		f := good()
+		f.Backend.Err = errors.Join(errors.New("operation not permitted"), c.last)
+		var b strings.Builder
+		if err := Examine(f).Print(&b); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(strings.Fields(b.String()), " ")
+		if strings.Contains(text, "?") || !strings.Contains(text, "operation not permitted; "+c.last.Error()) || strings.Contains(text, "apt-get") != c.cured {
+			t.Errorf("%v:\n%s", c.last, b.String())
 		}
 	}
 }

@@ -38,6 +38,8 @@ type Facts struct {
 	OurTable     bool // of nftables, of this run or another
 	Listeners    []net.TCPAddr
 	Runner       string    // the user that runs the gateway, and how that is known
+	Stranger     bool      // who asks is neither that user nor root
+	Hidden       error     // of that user: it may not know which tables iptables-legacy has
 	Files        []Trouble // that it cannot open
 	Unread       map[string]string
 }

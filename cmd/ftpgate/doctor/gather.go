@@ -57,9 +57,18 @@ func gatherNetwork(c *configs.Config, frame firewall.Frame) *Facts {
 
 func (f *Facts) unread(what string, err error) {
 	if err != nil {
-		f.Unread[what] = err.Error()
+		f.Unread[what] = told(err)
 	}
 }
+
+// told is an error on one line, with those that were joined side by side.
+func told(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// ErrUnprivileged is of one who may not look at the packet filter.
+var ErrUnprivileged = errors.New("for want of CAP_NET_ADMIN; ask as root")
+
+// Privileged tells whether this process may look at the packet filter.
+func Privileged() bool { return effective()&(1<<unix.CAP_NET_ADMIN) != 0 }
 
 // running tells whether a gateway serves this network namespace.
 func running() bool {
@@ -116,6 +125,9 @@ func sysctl(name string, interfaces []string) string {
 
 // readRules reads iptables of both variants, and the tables of nft that iptables does not show.
 func (f *Facts) readRules() error {
+	if !Privileged() {
+		return ErrUnprivileged
+	}
 	tables, unread := iptables.Survey()
 	f.Ruleset.addIPTables(tables)
 	err := errors.Join(unread...)

@@ -93,8 +93,11 @@ func (f Finding) print(b *bytes.Buffer) {
 // printable escapes what a rule's comment might hold for a terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
+		switch {
+		case unicode.IsPrint(r):
 			return r
+		case unicode.IsSpace(r):
+			return ' '
 		}
 		return '?'
 	}, text)
