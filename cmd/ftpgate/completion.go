@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net"
 
@@ -14,7 +15,7 @@ func completionCommand() *cobra.Command {
 		Short: "Print what makes a shell complete ftpgate's commands, flags and their values",
 		Long: `Prints a script for the shell that is named.
 
-bash, with the package bash-completion: in this shell, and in every new one:
+bash, with the package bash-completion (Debian: apt-get install bash-completion): in this shell, and in every new one:
 
     source <(ftpgate completion bash)
     ftpgate completion bash >/usr/share/bash-completion/completions/ftpgate
@@ -26,7 +27,12 @@ zsh, with compinit in ~/.zshrc, in every new shell:
 fish, in every new shell:
 
     ftpgate completion fish >/etc/fish/completions/ftpgate.fish`,
-		Args:                  cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("name the shell: bash, zsh or fish")}
+			}
+			return oneOf(cmd, args)
+		},
 		ValidArgs:             []string{"bash", "zsh", "fish"},
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -142,8 +143,12 @@ func all(text string, pattern *regexp.Regexp) (found []string) {
 // word, and the SYNs of data connections on both interfaces.
 func sameAsTshark(t *testing.T, story, capture, client string) {
 	t.Helper()
+	ip := "ip"
+	if strings.Contains(client, ":") {
+		ip = "ipv6"
+	}
 	var said []string
-	for _, line := range tshark(t, capture, "ftp.request && ip.src=="+client+" && frame.interface_name==\""+nearOf(client)+"\"",
+	for _, line := range tshark(t, capture, "ftp.request && "+ip+".src=="+client+" && frame.interface_name==\""+nearOf(client)+"\"",
 		"ftp.request.command", "ftp.request.arg") {
 		verb, arg, _ := strings.Cut(line, "\t")
 		if verb == "PASS" {
@@ -156,9 +161,9 @@ func sameAsTshark(t *testing.T, story, capture, client string) {
 	}
 	var dialled []string
 	for _, line := range tshark(t, capture, "tcp.flags.syn==1 && tcp.flags.ack==0 && tcp.port!=21",
-		"ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", "frame.interface_name") {
+		ip+".src", "tcp.srcport", ip+".dst", "tcp.dstport", "frame.interface_name") {
 		f := strings.Split(line, "\t")
-		dialled = append(dialled, fmt.Sprintf("%s:%s %s:%s %s", f[0], f[1], f[2], f[3], f[4]))
+		dialled = append(dialled, fmt.Sprintf("%s %s %s", net.JoinHostPort(f[0], f[1]), net.JoinHostPort(f[2], f[3]), f[4]))
 	}
 	got := all(story, synLine)
 	slices.Sort(got) // dumpcap has a thread for each interface, and their order is not that of the packets
@@ -170,7 +175,7 @@ func sameAsTshark(t *testing.T, story, capture, client string) {
 
 // nearOf is the interface by which a client's packets come.
 func nearOf(client string) string {
-	if strings.HasPrefix(client, "192.168.50.") {
+	if strings.HasPrefix(client, "192.168.50.") || strings.HasPrefix(client, "2001:db8:50:") {
 		return "lan0"
 	}
 	return "wan0"

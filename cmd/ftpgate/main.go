@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +43,7 @@ client and server are about to make, and opens the packet filter for that one
 connection alone. Clients and servers change nothing.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("a subcommand is missing, see ftpgate --help")}
 		},
@@ -81,6 +83,33 @@ func report(cmd *cobra.Command, err error) int {
 type runError struct{ error }
 
 func (e runError) Unwrap() error { return e.error }
+
+// knownCommand refuses what is no subcommand, and names those that are spelt alike.
+func knownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	root.SuggestionsMinimumDistance = 2
+	help := "see ftpgate --help"
+	if alike := root.SuggestionsFor(args[0]); len(alike) > 0 {
+		help = "is it " + strings.Join(alike, " or ") + "?"
+	}
+	return usageError{fmt.Errorf("there is no subcommand %q: %s", args[0], help)}
+}
+
+// oneOf admits the words that are valid for the command, one of them at the most.
+func oneOf(cmd *cobra.Command, args []string) error {
+	valid := strings.Join(cmd.ValidArgs, ", ")
+	if len(args) > 1 {
+		return usageError{fmt.Errorf("%q is too much: one of %s", args[1], valid)}
+	}
+	for _, arg := range args {
+		if !slices.Contains(cmd.ValidArgs, arg) {
+			return usageError{fmt.Errorf("%q is not known here: write one of %s", arg, valid)}
+		}
+	}
+	return nil
+}
 
 // noArguments says what people mean who give a file as an argument.
 func noArguments(cmd *cobra.Command, args []string) error {

@@ -55,7 +55,7 @@ read, else 127.0.0.1:9121.`,
   ftpgate status sessions --watch
   ftpgate status --json | jq .pinholes`,
 		ValidArgs: []string{"sessions", "pinholes", "transfers"},
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		Args:      oneOf,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			view := ""
 			if len(args) == 1 {

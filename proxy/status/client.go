@@ -133,7 +133,7 @@ func (c *Client) Raw(ctx context.Context, path string) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("reading the answer of %s: %w", c.Address, err)
+		return nil, fmt.Errorf("reading the answer: %w", c.unreachable(err))
 	case answer.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("%s answers %s: %s", c.Address, answer.Status, bytes.TrimSpace(body[:min(len(body), 500)]))
 	}
@@ -148,6 +148,8 @@ func (c *Client) unreachable(err error) error {
 	switch {
 	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("nobody answers at %s (%w): is ftpgate running, and is this its status.listen?", c.Address, err)
+	case os.IsTimeout(err):
+		return fmt.Errorf("no answer from %s within %s: another program may listen there (ss -ltnp), a filter drop it, or the daemon hang (systemctl status ftpgate)", c.Address, c.http.Timeout)
 	case errors.Is(err, unix.EACCES):
 		return fmt.Errorf("%s: %w: ask as root or as a member of the socket's group", c.Address, err)
 	}

@@ -175,6 +175,7 @@ func TestRefusedOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
+	cert, key := certificate(t, 1)
 	for _, c := range []struct {
 		o    Options
 		want string
@@ -186,6 +187,11 @@ func TestRefusedOptions(t *testing.T) {
 		{Options{TokenFile: "/nowhere/token"}, "status.token_file: open /nowhere/token"},
 		{Options{TokenFile: write(t, "short", "short\n")}, "openssl rand"},
 		{Options{TokenFile: write(t, "late", "\n"+secret)}, "needs 16"},
+		{Options{TokenFile: mode(t, write(t, "open", secret), 0o644)}, "status.token_file: "},
+		{Options{TokenFile: mode(t, write(t, "open", secret), 0o644)}, "mode 0644: open to every user"},
+		{Options{TokenFile: mode(t, write(t, "open", secret), 0o602)}, "mode 0602"},
+		{Options{Certificate: cert, Key: mode(t, write(t, "open.pem", ""), 0o604)}, "mode 0604"},
+		{Options{Certificate: mode(t, write(t, "open.pem", ""), 0o666), Key: key}, "mode 0666"},
 		{Options{Certificate: "/nowhere/c.pem", Key: "/nowhere/k.pem"}, "status.tls_certificate, status.tls_key"},
 	} {
 		s := New(newFake(0), open(t, newFake(0), Options{}).log)
@@ -193,6 +199,39 @@ func TestRefusedOptions(t *testing.T) {
 			t.Errorf("%+v: %v, without %q", c.o, err, c.want)
 		}
 		s.Close()
+	}
+}
+
+// mode changes that of a file, whatever umask says.
+func mode(t *testing.T, path string, to os.FileMode) string {
+	t.Helper()
+	if err := os.Chmod(path, to); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestSilence: who does not answer is named, with how long was waited.
+func TestSilence(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	c, err := NewClient(Options{Listen: silent.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.http.Timeout = 50 * time.Millisecond
+	if _, err := c.Raw(t.Context(), "healthz"); err == nil || !strings.Contains(err.Error(), "no answer from "+silent.Addr().String()+" within 50ms") {
+		t.Error(err)
+	}
+}
+
+// TestGroupReads: the group of a token's file may read it, as the daemon's own user does.
+func TestGroupReads(t *testing.T) {
+	if _, err := ReadToken(mode(t, write(t, "group", secret), 0o640)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -188,7 +188,11 @@ func nft(args ...string) ([]byte, error) {
 	var out, said bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("nft %s has not ended within %s: does another program hold the packet filter?", strings.Join(args, " "), programTimeout)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("nft %s: %w: %s", strings.Join(args, " "), err, strings.Join(strings.Fields(said.String()), " "))
 	}
 	return out.Bytes(), nil
