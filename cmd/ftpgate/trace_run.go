@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -18,11 +19,13 @@ const (
 	// traceQueue is how many packets may wait for the follower, beside those in the socket's buffer.
 	traceQueue = 1024
 	// traceTick is how often the follower is told the time when no packet comes.
-	traceTick = 250 * time.Millisecond
+	traceTick = 100 * time.Millisecond
 	// traceRest is how long nothing must come at the end before all that was captured has been read, and traceEnd how
 	// long that may take.
 	traceRest = 50 * time.Millisecond
 	traceEnd  = 5 * time.Second
+	// traceDisorder is how much too late a packet may come: what one processor has received waits until it has time.
+	traceDisorder = 100 * time.Millisecond
 )
 
 // tracer takes segments to the follower, and what it says of them to the terminal and the file.
@@ -37,6 +40,14 @@ type tracer struct {
 func (w *tracer) tell(l trace.Line) {
 	if err := w.printer.Print(l); err != nil && w.failed == nil {
 		w.failed = fmt.Errorf("writing the story: %w", err)
+	}
+}
+
+// host says which addresses are those of the host of the packets.
+func (w *tracer) host(own []netip.Addr) {
+	w.follower.Host(own)
+	if w.recorder != nil {
+		w.recorder.Host(own)
 	}
 }
 
@@ -95,7 +106,7 @@ func (w *tracer) file(ports []uint16, read, write string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = trace.ReadFile(in, ports, w.take)
+	err = trace.ReadFile(in, ports, w.host, w.take)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", read, err)
 	}
@@ -132,6 +143,9 @@ func (w *tracer) live(ctx context.Context, where traceWhere, write string, out i
 	}
 	fmt.Fprintf(w.errors, "watching %s for control connections to port %s; Ctrl-C ends it\n",
 		strings.Join(names, ", "), strings.Trim(strings.ReplaceAll(fmt.Sprint(where.ports), " ", ", "), "[]"))
+	if w.recorder != nil {
+		w.recorder.Host(hostAddresses())
+	}
 	err = w.follow(ctx, capture)
 	captured, dropped := capture.Dropped()
 	capture.Close()
@@ -150,7 +164,7 @@ func (w *tracer) follow(ctx context.Context, capture *trace.Capture) error {
 	quit := make(chan struct{})
 	defer close(quit)
 	go readPackets(capture, packets, failed, quit)
-	decoder := trace.NewDecoder()
+	decoder, order := trace.NewDecoder(), trace.NewOrder(traceDisorder, w.take)
 	tick := time.NewTicker(traceTick)
 	defer tick.Stop()
 	done := ctx.Done()
@@ -159,7 +173,7 @@ func (w *tracer) follow(ctx context.Context, capture *trace.Capture) error {
 		select {
 		case p := <-packets:
 			if s := decoder.Decode(p); s != nil {
-				if err := w.take(s); err != nil {
+				if err := order.Add(s); err != nil {
 					return err
 				}
 			}
@@ -167,20 +181,26 @@ func (w *tracer) follow(ctx context.Context, capture *trace.Capture) error {
 				rest = time.After(traceRest)
 			}
 		case now := <-tick.C:
-			w.follower.Advance(now)
-			if w.recorder != nil && len(packets) == 0 { // who looks at the file meanwhile finds it complete
+			if len(packets) > 0 {
+				continue // what happened before now comes first
+			}
+			if err := order.Advance(now); err != nil {
+				return err
+			}
+			w.follower.Advance(now.Add(-traceDisorder))
+			if w.recorder != nil { // who looks at the file meanwhile finds it complete
 				if err := w.recorder.Flush(); err != nil {
 					return err
 				}
 			}
 		case err := <-failed:
-			return err
+			return errors.Join(err, order.Flush())
 		case <-done:
 			done, rest, end = nil, time.After(traceRest), time.After(traceEnd)
 		case <-rest:
-			return nil
+			return order.Flush()
 		case <-end:
-			return nil
+			return order.Flush()
 		}
 	}
 }

@@ -120,10 +120,6 @@ func (f *Follower) opened(l *leg) {
 	l.tell(f, "SYN of a control connection", func() { f.introduce(l, "") })
 }
 
-func (f *Follower) joined(l *leg) {
-	f.introduce(l, "; it was there already, what came before is not known")
-}
-
 // introduce tells of a control connection.
 func (f *Follower) introduce(l *leg, remark string) {
 	s := l.session
@@ -206,7 +202,7 @@ func (f *Follower) hear(l *leg) {
 	for _, line := range l.up.lines.take() {
 		c := readCommand(line)
 		if l.session == nil && !l.shadow {
-			f.claimByCommand(l, c)
+			f.gotCommand(l, c)
 		}
 		l.tell(f, "client: "+c.String(), func() { l.session.heardCommand(l, c) })
 	}
@@ -217,9 +213,12 @@ func (f *Follower) hear(l *leg) {
 			continue
 		}
 		if l.greeted.IsZero() {
-			l.greeted, l.greeting = f.now, r.text
-			f.claimByGreeting(l)
+			l.greeted = f.now
 		}
+		if l.session == nil && !l.shadow {
+			f.gaveReply(l, r)
+		}
+		f.gotReply(l, r)
 		if r.code == 234 {
 			l.up.opaque, l.down.opaque = true, true
 		}

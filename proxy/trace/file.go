@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -30,20 +31,23 @@ type frame struct {
 // ReadFile gives the segments of a capture file, pcap or pcapng, to take, in the order of their times. The segment is
 // taken's own. Of what is not to or from the control ports it has no payload. A file that ends in the middle of a packet, as that of
 // a killed program, is read as far as it goes.
-func ReadFile(r io.Reader, ports []uint16, take func(*Segment) error) error {
-	next, err := openFile(bufio.NewReader(r))
+//
+// own gets the addresses of the host where trace has written the file, before the first segment; none of another's.
+func ReadFile(r io.Reader, ports []uint16, own func([]netip.Addr), take func(*Segment) error) error {
+	next, host, err := openFile(bufio.NewReader(r))
 	if err != nil {
 		return err
 	}
+	own(host)
 	d := NewDecoder()
-	order := sorter{take: take}
+	order := NewOrder(disorder, take)
 	for {
 		p, err := careful(next)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return order.flush()
+			return order.Flush()
 		}
 		if err != nil {
-			return errors.Join(order.flush(), fmt.Errorf("reading packets: %w", err))
+			return errors.Join(order.Flush(), fmt.Errorf("reading packets: %w", err))
 		}
 		s := d.Frame(p.link, p.time, p.on, p.data, p.size)
 		if s == nil {
@@ -53,52 +57,10 @@ func ReadFile(r io.Reader, ports []uint16, take func(*Segment) error) error {
 			s.Data = slices.Clone(s.Data[:len(s.Data)-len(s.Payload)])
 			s.Payload = nil
 		}
-		if err := order.add(s); err != nil {
+		if err := order.Add(s); err != nil {
 			return err
 		}
 	}
-}
-
-const (
-	// disorder is how much earlier than one before it a packet may be. A program that captures on several interfaces writes
-	// those of each as they come to it.
-	disorder = 5 * time.Second
-	// maxDisorder bounds the segments that wait for earlier ones.
-	maxDisorder = 100_000
-)
-
-// sorter brings segments into the order of their times; those of one time stay as they came.
-type sorter struct {
-	take    func(*Segment) error
-	waiting []*Segment // the earliest first
-}
-
-// add takes a segment, and gives away those that nothing earlier can come before any more.
-func (o *sorter) add(s *Segment) error {
-	at := len(o.waiting)
-	for at > 0 && o.waiting[at-1].Time.After(s.Time) {
-		at--
-	}
-	o.waiting = slices.Insert(o.waiting, at, s)
-	latest := o.waiting[len(o.waiting)-1].Time
-	ready := 0
-	for ready < len(o.waiting) && (latest.Sub(o.waiting[ready].Time) > disorder || len(o.waiting)-ready > maxDisorder) {
-		ready++
-	}
-	return o.give(ready)
-}
-
-// flush gives the rest away.
-func (o *sorter) flush() error { return o.give(len(o.waiting)) }
-
-func (o *sorter) give(n int) error {
-	for _, s := range o.waiting[:n] {
-		if err := o.take(s); err != nil {
-			return err
-		}
-	}
-	o.waiting = slices.Delete(o.waiting, 0, n)
-	return nil
 }
 
 // careful makes an error of what a reader does about a block that is shorter than it should be.
@@ -112,20 +74,20 @@ func careful(next func() (frame, error)) (p frame, err error) {
 }
 
 // openFile recognises the format.
-func openFile(r *bufio.Reader) (next func() (frame, error), err error) {
+func openFile(r *bufio.Reader) (next func() (frame, error), host []netip.Addr, err error) {
 	magic, err := r.Peek(len(pcapngMagic))
 	if err != nil {
-		return nil, fmt.Errorf("%w: it is shorter than that", ErrNotCapture)
+		return nil, nil, fmt.Errorf("%w: it is shorter than that", ErrNotCapture)
 	}
 	if string(magic) != string(pcapngMagic) {
 		file, err := pcapgo.NewReader(r)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNotCapture, err)
+			return nil, nil, fmt.Errorf("%w: %w", ErrNotCapture, err)
 		}
 		return func() (frame, error) {
 			data, info, err := file.ReadPacketData()
 			return frame{file.LinkType(), info.Timestamp, "", data, info.Length}, err
-		}, nil
+		}, nil, nil
 	}
 	var file *pcapgo.NgReader
 	_, err = careful(func() (frame, error) {
@@ -133,7 +95,7 @@ func openFile(r *bufio.Reader) (next func() (frame, error), err error) {
 		return frame{}, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotCapture, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrNotCapture, err)
 	}
 	return func() (p frame, err error) {
 		data, info, err := file.ReadPacketData()
@@ -145,7 +107,7 @@ func openFile(r *bufio.Reader) (next func() (frame, error), err error) {
 			return p, err
 		}
 		return frame{on.LinkType, info.Timestamp, nameOf(on, info.InterfaceIndex), data, info.Length}, nil
-	}, nil
+	}, hostIn(file.SectionInfo()), nil
 }
 
 // nameOf tells interfaces apart also if they have no name.

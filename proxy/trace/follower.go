@@ -69,6 +69,13 @@ func NewFollower(o Options) *Follower {
 	}
 }
 
+// Host says which addresses are this host's; none: it is not known. It comes before the first segment.
+func (f *Follower) Host(own []netip.Addr) {
+	if len(own) > 0 {
+		f.o.Own = func(a netip.Addr) bool { return slices.Contains(own, a) }
+	}
+}
+
 // Take takes the next segment. Secrets in its payload are overwritten. It returns what the packet is, and what is
 // remarkable about it, "" for nothing.
 func (f *Follower) Take(s *Segment) (Keep, string) {

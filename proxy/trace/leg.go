@@ -36,8 +36,9 @@ type leg struct {
 
 	up, down half // what the client says, what the server says
 	reply    replyReader
-	greeting string    // the server's first reply
-	greeted  time.Time // when; zero: not yet
+	greeted  time.Time           // when; zero: not yet
+	replies  []utterance         // of a leg that belongs to nobody yet
+	suspects map[*session]*rival // whose it may be
 	ended    time.Time
 	last     time.Time
 	lastSeg  [2]signature // of the last segment with bytes, up and down

@@ -97,6 +97,7 @@ func (f *Follower) pair(s *session, l *leg) {
 		s.far.shadow = true
 	}
 	s.far, s.proxied = l, true
+	l.replies, l.suspects = nil, nil
 	l.belongs(s)
 }
 
@@ -137,47 +138,4 @@ func (f *Follower) mayServe(l *leg, s *session) bool {
 		return f.o.Own(l.client.Addr()) || same && n.on != l.on
 	}
 	return n.on != l.on || n.on == "" && !same
-}
-
-// claimByCommand gives l to the session whose client has just said the same.
-func (f *Follower) claimByCommand(l *leg, c command) {
-	for _, s := range f.candidates(l) {
-		for _, u := range s.commands.lines {
-			if u.text == c.line && f.now.Sub(u.time).Abs() <= passTime {
-				f.pair(s, l)
-				return
-			}
-		}
-	}
-}
-
-// claimByGreeting is the first reply to a client. A connection whose server has just said the same is its own.
-func (f *Follower) claimByGreeting(near *leg) {
-	s := near.session
-	if s == nil || s.near != near || s.proxied || near.shadow {
-		return
-	}
-	for _, l := range f.undecided {
-		if l.greeting == near.greeting && f.now.Sub(l.greeted).Abs() <= passTime && slices.Contains(f.candidates(l), s) {
-			f.pair(s, l)
-			return
-		}
-	}
-}
-
-// overdue says whether a connection should have found its session.
-func (f *Follower) overdue(l *leg) bool {
-	return l.refused != "" || l.waiting() && f.clock.Sub(l.first) >= silence ||
-		!l.greeted.IsZero() && f.clock.Sub(l.greeted) > passTime || f.clock.Sub(l.last) > dialTime
-}
-
-// decide says whose a connection is without proof: it belongs to the only session that may have made it and got no answer
-// by it, else it is a client's own.
-func (f *Follower) decide(l *leg) {
-	f.undecided = slices.DeleteFunc(f.undecided, func(o *leg) bool { return o == l })
-	if some := f.candidates(l); len(some) == 1 && l.seen && l.greeted.IsZero() {
-		f.pair(some[0], l)
-		return
-	}
-	f.begin(l)
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net/netip"
 	"runtime"
+	"strings"
 
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
@@ -28,6 +30,44 @@ type Recorder struct {
 	ng         *pcapgo.NgWriter // writes into out; nil: before the first packet
 	interfaces map[string]int
 	block      []byte
+	host       []netip.Addr
+}
+
+// Host notes the addresses of the host in the file, before the first packet: who reads it knows then which connections are
+// the gateway's.
+func (r *Recorder) Host(own []netip.Addr) { r.host = own }
+
+// What the comment on the file says.
+const (
+	fileComment = "Secrets are overwritten, and data connections have headers only."
+	hostComment = "Addresses of this host: "
+	application = "ftpgate trace"
+)
+
+// describe is the comment.
+func (r *Recorder) describe() string {
+	if len(r.host) == 0 {
+		return fileComment
+	}
+	var own []string
+	for _, a := range r.host[:min(len(r.host), maxInterfaces)] {
+		own = append(own, a.String())
+	}
+	return fileComment + "\n" + hostComment + strings.Join(own, " ")
+}
+
+// hostIn reads the addresses of the host in a comment of ours.
+func hostIn(info pcapgo.NgSectionInfo) (own []netip.Addr) {
+	_, list, found := strings.Cut(info.Comment, hostComment)
+	if !found || info.Application != application {
+		return nil
+	}
+	for _, word := range strings.Fields(list) {
+		if a, err := netip.ParseAddr(word); err == nil {
+			own = append(own, a)
+		}
+	}
+	return own
 }
 
 // NewRecorder returns a recorder. Flush it before w is closed.
@@ -78,7 +118,7 @@ func (r *Recorder) interfaceOf(name string) (id int, err error) {
 	description := pcapgo.NgInterface{Name: name, OS: runtime.GOOS, LinkType: layers.LinkTypeRaw, TimestampResolution: 9}
 	if r.ng == nil {
 		r.ng, err = pcapgo.NewNgWriterInterface(r.out, description, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{
-			OS: runtime.GOOS, Application: "ftpgate trace", Comment: "Secrets are overwritten, and data connections have headers only.",
+			OS: runtime.GOOS, Application: application, Comment: r.describe(),
 		}})
 	} else {
 		id, err = r.ng.AddInterface(description)

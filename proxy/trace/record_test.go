@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func scene(t *testing.T) (file []byte, story string) {
 // retold reads a file and returns its story.
 func retold(t *testing.T, r io.Reader) (string, error) {
 	w := newWire(t, Options{Own: own})
-	err := ReadFile(r, []uint16{21}, func(s *Segment) error {
+	err := ReadFile(r, []uint16{21}, func([]netip.Addr) {}, func(s *Segment) error {
 		w.follower.Take(s)
 		return nil
 	})

@@ -54,10 +54,11 @@ func (s *Summary) data(w *flow, hidden bool) {
 	}
 }
 
-// Printer writes the story for people: time, time since the line before, session, text.
+// Printer writes the story for people: time, time since the latest line, session, text. What could only be told when more
+// was known, such as whose a connection is, bears its own time and the word earlier.
 type Printer struct {
 	w    io.Writer
-	last time.Time
+	last time.Time // the latest
 }
 
 // NewPrinter returns a printer.
@@ -66,13 +67,15 @@ func NewPrinter(w io.Writer) *Printer { return &Printer{w: w} }
 // Print writes one line.
 func (p *Printer) Print(l Line) error {
 	since := ""
-	if !p.last.IsZero() {
+	switch {
+	case p.last.IsZero():
+		p.last = l.Time
+	case l.Time.Before(p.last):
+		since = "earlier"
+	default:
 		since = "+" + span(l.Time.Sub(p.last))
-		if l.Time.Before(p.last) {
-			since = span(l.Time.Sub(p.last))
-		}
+		p.last = l.Time
 	}
-	p.last = l.Time
 	indent := ""
 	if l.Detail {
 		indent = "    "
