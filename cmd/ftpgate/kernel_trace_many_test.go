@@ -190,6 +190,9 @@ func TestTraceCrowd(t *testing.T) {
 	if regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{3} +-`).MatchString(story) {
 		t.Error("lines have negative times")
 	}
+	if strings.Contains(story, "of which the client said nothing") || strings.Contains(story, "nobody has announced") {
+		t.Error("a connection was given to another session")
+	}
 	sameSummary(t, story, tr.read(tr.file))
 	r.stop()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,29 @@ func TestRecord(t *testing.T) {
 	for _, want := range []string{"session 1: client: PORT 192,168,50,10,24,131", "session 1: data: SYN", "lan0", "wan0"} {
 		if !bytes.Contains(file, []byte(want)) {
 			t.Errorf("the file has no %q", want)
+		}
+	}
+}
+
+// TestHostInFile: the addresses of the host are in the file, and in no other's.
+func TestHostInFile(t *testing.T) {
+	want := []netip.Addr{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8::1")}
+	for _, own := range [][]netip.Addr{want, nil} {
+		var out bytes.Buffer
+		r := NewRecorder(&out)
+		r.Host(own)
+		if err := r.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		called := false
+		err := ReadFile(&out, []uint16{21}, func(got []netip.Addr) {
+			called = true
+			if !slices.Equal(got, own) {
+				t.Errorf("%v became %v", own, got)
+			}
+		}, func(*Segment) error { return nil })
+		if err != nil || !called {
+			t.Errorf("%v, told: %t", err, called)
 		}
 	}
 }

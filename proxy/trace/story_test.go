@@ -2,6 +2,7 @@ package trace
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -281,6 +282,88 @@ func TestPairs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPairsAlike: sessions that begin at once and say the same are told apart by the order in which things are said.
+func TestPairsAlike(t *testing.T) {
+	w := newWire(t, Options{Own: own})
+	const many = 5
+	var near, far [many]link
+	for i := range many {
+		near[i] = w.dial("lan0", "192.168.50.1"+string(rune('1'+i))+":40000", outside).answer()
+	}
+	for i := range many {
+		far[many-1-i] = w.dial("wan0", "203.0.113.1:3100"+string(rune('1'+many-1-i)), outside).answer()
+	}
+	for i := range many {
+		far[i].replies("220 ready")
+	}
+	for i := range many {
+		near[i].replies("220 ready")
+	}
+	for i := range many {
+		both(near[i], far[i], true, "USER bob")
+	}
+	for i := range many {
+		far[i].replies("331 password")
+	}
+	for i := range many {
+		near[i].replies("331 password")
+		near[i].says("PORT 192,168,50,1" + string(rune('1'+i)) + ",24,131")
+	}
+	for i := range many {
+		far[i].says("PORT 203,0,113,1,195,8" + string(rune('1'+i)))
+	}
+	summary := w.follower.Close()
+	if summary.Sessions != many || strings.Count(w.told(), "the gateway connects") != many {
+		t.Fatalf("%d sessions of %d:\n%s", summary.Sessions, many, w.told())
+	}
+	for i := range many {
+		n := string(rune('1' + i))
+		if want := "the server got: PORT 203,0,113,1,195,8" + n + " (another address: 192.168.50.1" + n + ":6275"; !strings.Contains(w.told(), want) {
+			t.Errorf("%q is missing:\n%s", want, w.told())
+		}
+	}
+}
+
+// TestEarlier: what is told late has its own time, and what comes after it counts from the latest line.
+func TestEarlier(t *testing.T) {
+	var out strings.Builder
+	p := NewPrinter(&out)
+	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, after := range []time.Duration{0, 12 * time.Second, 300 * time.Millisecond, 12500 * time.Millisecond} {
+		if err := p.Print(Line{Time: begin.Add(after), Session: 1, Text: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "03:04:05.000            [1] x\n03:04:17.000     +12 s  [1] x\n03:04:05.300   earlier  [1] x\n03:04:17.500   +500 ms  [1] x\n"
+	if out.String() != want {
+		t.Errorf("%s", out.String())
+	}
+}
+
+// TestOrder: what comes too late by less than the bound is put in its place; so is the rest at the end.
+func TestOrder(t *testing.T) {
+	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var got []int
+	o := NewOrder(100*time.Millisecond, func(s *Segment) error {
+		got = append(got, int(s.Time.Sub(begin).Milliseconds()))
+		return nil
+	})
+	for _, at := range []int{0, 50, 20, 140, 130} {
+		if err := o.Add(&Segment{Packet: &Packet{Time: begin.Add(time.Duration(at) * time.Millisecond)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int{0, 20}; !slices.Equal(got, want) {
+		t.Errorf("given %v, want %v", got, want)
+	}
+	if err := o.Advance(begin.Add(235 * time.Millisecond)); err != nil || !slices.Equal(got, []int{0, 20, 50, 130}) {
+		t.Errorf("after a while %v, %v", got, err)
+	}
+	if err := o.Flush(); err != nil || !slices.Equal(got, []int{0, 20, 50, 130, 140}) {
+		t.Errorf("at the end %v, %v", got, err)
 	}
 }
 
