@@ -25,7 +25,7 @@ type named struct {
 }
 
 func makeToken(r runner, path string) string {
-	return fmt.Sprintf("install -D -m 0640 -g %s /dev/null %s && openssl rand -base64 24 > %[2]s", r.group, path)
+	return fmt.Sprintf("install -D -m 0640 -g %s /dev/null %s && head -c 24 /dev/urandom | base64 > %[2]s", r.group, path)
 }
 
 func makeDirectory(r runner, path string) string {
@@ -148,7 +148,7 @@ func (r runner) cure(n named, err error) string {
 	case errors.Is(err, status.ErrExposed):
 		return "chmod o= " + n.path
 	case errors.Is(err, status.ErrShort):
-		return "openssl rand -base64 24 > " + n.path
+		return "head -c 24 /dev/urandom | base64 > " + n.path
 	case errors.Is(err, unix.EROFS):
 		return "name a file on a file system that can be written"
 	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENOTDIR):

@@ -30,7 +30,7 @@ func TestCheckLooksAtFiles(t *testing.T) {
 		"missing token": {"status: {token_file: " + dir + "/none}", []string{":4: status.token_file: ", "no such file", "make it: install -D -m 0640", dir + "/none"}},
 		"token of everybody": {"status: {token_file: " + write("open", secret, 0o644) + "}",
 			[]string{":4: status.token_file: ", "mode 0644", "chmod o= " + dir + "/open"}},
-		"short token": {"status: {token_file: " + write("short", "secret\n", 0o600) + "}", []string{"status.token_file", "6 characters", "openssl rand"}},
+		"short token": {"status: {token_file: " + write("short", "secret\n", 0o600) + "}", []string{"status.token_file", "6 characters", "head -c 24"}},
 		"missing key": {"status: {tls_certificate: " + write("c.pem", "", 0o644) + ", tls_key: " + dir + "/k.pem}", []string{":4: status.tls_key", "put it there"}},
 		"key of everybody": {"status: {tls_certificate: " + write("d.pem", "", 0o644) + ", tls_key: " + write("e.pem", "", 0o644) + "}",
 			[]string{":4: status.tls_key", "mode 0644", "chmod o= " + dir + "/e.pem"}},

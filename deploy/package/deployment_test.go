@@ -69,6 +69,7 @@ func (g *gateway) isInstalled(t *testing.T) {
 	}
 	// The configuration of the package is a good one, and concerns no interface that there is.
 	g.must("ftpgate", "check")
+	g.asksForTheUser(t)
 	// Who edits no more of it than it says gets a gateway.
 	g.must("sed", "-i", `s/\[EDIT-ME\]/[lan0]/; s/\[EDIT-ME-TOO\]/[wan0]/`, "/etc/ftpgate/ftpgate.yaml")
 	g.must("systemctl", "start", "ftpgate.service")
@@ -76,6 +77,31 @@ func (g *gateway) isInstalled(t *testing.T) {
 	g.configure("")
 	if got := g.must("ftpgate", "version"); !strings.Contains(got, "v0.9.0") {
 		t.Errorf("version %s", got)
+	}
+}
+
+// asksForTheUser: what root can open is tried as the user of the unit, in its sandbox, before it runs.
+func (g *gateway) asksForTheUser(t *testing.T) {
+	const config, token = "/etc/ftpgate/new.yaml", "/etc/ftpgate/token"
+	defer g.must("rm", "-f", config, token)
+	write := func(audit string) {
+		g.write(config, "interfaces: {lan: [lan0], wan: [wan0]}\nrules:\n  - {name: a, direction: outbound}\nstatus: {token_file: "+token+"}\naudit: {transfers: "+audit+"}\n")
+	}
+	check := func() string { out, _ := g.run("ftpgate", "check", "--config", config); return out }
+	write("/var/log/ftpgate/transfers.json") // which the unit makes
+	g.must("sh", "-c", "umask 077; head -c 24 /dev/urandom | base64 >"+token)
+	out := check()
+	cure := "chgrp ftpgate " + token + " && chmod g+r " + token
+	if !strings.Contains(out, "user ftpgate, as which ftpgate.service runs it") || !strings.Contains(out, cure) || strings.Contains(out, "audit") {
+		t.Errorf("a token of root: %s", out)
+	}
+	g.must("sh", "-c", cure)
+	if out := check(); !strings.Contains(out, "good") {
+		t.Errorf("a token of the group: %s", out)
+	}
+	write("/srv/transfers.json")
+	if out := check(); !strings.Contains(out, "ReadWritePaths=/srv") {
+		t.Errorf("an audit file outside of the sandbox: %s", out)
 	}
 }
 
@@ -139,6 +165,13 @@ func (g *gateway) reloads(t *testing.T) {
 	g.write("etc/ftpgate/ftpgate.yaml", string(content)+"unknown: 1\n")
 	if out, err := g.run("systemctl", "reload", "ftpgate.service"); err == nil {
 		t.Errorf("a bad configuration was reloaded: %s", out)
+	}
+	g.write("etc/ftpgate/ftpgate.yaml", string(content)+"log: {format: console}\n")
+	if out, err := g.run("systemctl", "reload", "ftpgate.service"); err == nil {
+		t.Errorf("what changes only with a restart was reloaded: %s", out)
+	}
+	if said := g.must("journalctl", "--unit=ftpgate", "--output=cat"); !strings.Contains(said, "log.format changes only with a restart") || !strings.Contains(said, "systemctl restart ftpgate.service") {
+		t.Errorf("the journal does not say why: %s", said)
 	}
 	g.write("etc/ftpgate/ftpgate.yaml", string(content))
 	g.ready()

@@ -71,7 +71,7 @@ func firstLine(f *os.File) (string, error) {
 	}
 	line = strings.TrimSpace(line)
 	if len(line) < minToken {
-		return "", fmt.Errorf("%s: %w: it has %d characters, and needs %d: openssl rand -base64 24 > %s", f.Name(), ErrShort, len(line), minToken, f.Name())
+		return "", fmt.Errorf("%s: %w: it has %d characters, and needs %d", f.Name(), ErrShort, len(line), minToken)
 	}
 	return line, nil
 }

@@ -185,7 +185,7 @@ func TestRefusedOptions(t *testing.T) {
 		{Options{Listen: "192.0.2.77:9121"}, "does not have the address"},
 		{Options{Listen: "unix:/nowhere/at/all.sock"}, "make its directory"},
 		{Options{TokenFile: "/nowhere/token"}, "status.token_file: open /nowhere/token"},
-		{Options{TokenFile: write(t, "short", "short\n")}, "openssl rand"},
+		{Options{TokenFile: write(t, "short", "short\n")}, "5 characters"},
 		{Options{TokenFile: write(t, "late", "\n"+secret)}, "needs 16"},
 		{Options{TokenFile: mode(t, write(t, "open", secret), 0o644)}, "status.token_file: "},
 		{Options{TokenFile: mode(t, write(t, "open", secret), 0o644)}, "mode 0644: open to every user"},
