@@ -114,8 +114,8 @@ type Session struct {
 	Transfers       int            // done
 	Failed          int
 	Bytes           uint64    // carried by all data connections so far
-	Transfer        *Transfer // the running one; nil: none
-	Pinhole         string    // negotiated and not yet used, as text; "": none
+	Transfer        *Transfer // the running one, with a diagnosis if its pinhole has expired unused; nil: none
+	Pinhole         string    // that waits for its connection, as text; "": none
 }
 
 // Stats are the numbers of a Server at one moment. Counters start at 0 with it.

@@ -127,7 +127,7 @@ func (s *session) giveUp(ch *channel) {
 	f := s.factsOf(ch)
 	f.refused = s.refusedSince(ch.opened)
 	if w := s.gw.Witness; w != nil && !s.retiring {
-		f.seen, f.counted = w.Seen(f.hole)
+		f.seen, f.counted = w.Seen(f.hole)[f.hole.ID]
 		f.blocked = w.Unforwarded(f.hole)
 	}
 	f.helper = s.helper()
@@ -215,7 +215,7 @@ func (s *session) explainReply(x exchange, r *ftp.Reply) Diagnosis {
 	}
 	f.refused, f.helper = s.refusedSince(x.data.opened), s.helper()
 	if w := s.gw.Witness; w != nil && !f.counted {
-		f.seen, f.counted = w.Seen(f.hole)
+		f.seen, f.counted = w.Seen(f.hole)[f.hole.ID]
 		f.blocked = w.Unforwarded(f.hole)
 	}
 	d := explain(f)
@@ -260,7 +260,7 @@ func (s *session) keptAway(ch *channel) (d Diagnosis, known bool) {
 	}
 	f.refused, f.helper = s.refusedSince(ch.opened), s.helper()
 	if w := s.gw.Witness; w != nil && !f.counted {
-		f.seen, f.counted = w.Seen(f.hole)
+		f.seen, f.counted = w.Seen(f.hole)[f.hole.ID]
 		f.blocked = w.Unforwarded(f.hole)
 	}
 	if d = explain(f); d.Cause == CauseDropped && f.seen < 2 {
@@ -325,16 +325,23 @@ func (s *session) snapshot() Session {
 	if s.client != nil { // the legs do not change any more
 		v.SeenAs, v.ClientVia, v.ServerVia = s.serverLeg.local, s.clientLeg.via, s.serverVia
 	}
-	if s.channel != nil {
-		v.Pinhole = s.channel.lease.Hole().String()
-	}
+	ch := s.channel
 	if x := s.queue.transferring(); x != nil && x.account != nil {
 		t := *x.account
 		t.Duration = time.Since(t.Began)
-		if x.data != nil && x.data.used() && !x.data.counted {
+		switch {
+		case x.data == nil || x.data.counted:
+		case x.data.used():
 			t.Bytes, _ = x.data.flow.Payload()
+		case x.data.missed != nil:
+			t.Diagnosis = explain(*x.data.missed)
+		default:
+			ch = x.data
 		}
 		v.Transfer = &t
+	}
+	if ch != nil && !ch.used() && !isClosed(ch.lease.Done()) {
+		v.Pinhole = ch.lease.Hole().String()
 	}
 	return v
 }

@@ -12,9 +12,10 @@ import (
 
 // Witness tells what the host has seen of a data connection that did not come.
 type Witness interface {
-	// Seen returns how many packets the gate of a pinhole has matched; known is
-	// false where the kernel does not count, or no more.
-	Seen(h firewall.Hole) (packets uint64, known bool)
+	// Seen returns how many packets the gates of pinholes have matched, by the
+	// number of the hole; those are missing that the kernel does not count, or
+	// no more.
+	Seen(holes ...firewall.Hole) map[uint64]uint64
 	// Refused returns the beginnings of connections to lent ports, since a
 	// moment, that no pinhole has admitted.
 	Refused(since time.Time) []RefusedPacket
@@ -78,7 +79,7 @@ func explain(f facts) Diagnosis {
 	if f.came {
 		return f.byServer()
 	}
-	for _, look := range []func(facts) (Diagnosis, bool){facts.byHelper, facts.byPacket, facts.byDrop} {
+	for _, look := range looks {
 		if d, found := look(f); found {
 			return d
 		}
@@ -88,6 +89,22 @@ func explain(f facts) Diagnosis {
 	}
 	return f.byNothing()
 }
+
+// soFar is what is known of a data connection that is still waited for. As long
+// as nothing has come there is no cause.
+func (f facts) soFar() Diagnosis {
+	for _, look := range looks {
+		if d, found := look(f); found {
+			return d
+		}
+	}
+	return Diagnosis{Evidence: f.evidence(), Sentence: fmt.Sprintf("No SYN has come so far: the %s's, from %s to %s by %s, has been awaited for %s.",
+		f.connector(), f.hole.Source, f.hole.Destination, f.hole.Interface, brief(f.waited))}
+}
+
+// looks are for what was seen on this host, the one that explains the others
+// first.
+var looks = []func(facts) (Diagnosis, bool){facts.byHelper, facts.byPacket, facts.byDrop}
 
 // byServer is for a connection that came, or that the server did not want.
 func (f facts) byServer() Diagnosis {
@@ -109,37 +126,60 @@ func (f facts) byHelper() (Diagnosis, bool) {
 	}, true
 }
 
-// byPacket is for what came to a lent port and was not admitted.
+// byPacket is for what came to a lent port and was not admitted. The first packet
+// gives the cause; how many there were, and which was the last, is evidence.
 func (f facts) byPacket() (d Diagnosis, found bool) {
-	who := f.connector()
+	var first, last RefusedPacket
+	count := 0
 	for _, r := range f.refused {
-		same := r.Destination == f.hole.Destination
-		switch {
-		case same && r.Source.Addr() != f.hole.Source:
-			d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
-				"A connection for this pinhole came from %s, but the %s's control connection comes from %s: another address is not admitted.",
-				r.Source.Addr(), who, f.hole.Source)}
-		case same && r.Interface != f.hole.Interface:
-			d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
-				"The %s's connection came by interface %s, but the way to %s is by %s: another interface is not admitted.",
-				who, r.Interface, f.hole.Source, f.hole.Interface)}
-		case same && !r.At.Before(f.hole.Expires):
-			d = Diagnosis{Cause: CauseLate, Sentence: fmt.Sprintf(
-				"The %s connected %s after its pinhole had expired (firewall.pinhole_timeout).", who, brief(r.At.Sub(f.hole.Expires)))}
-		case same && f.hole.SourcePort != 0 && r.Source.Port() != f.hole.SourcePort:
-			d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
-				"The %s connected from port %d, but this rule admits port %d alone (data.active_source_port_20).", who, r.Source.Port(), f.hole.SourcePort)}
-		case r.Source.Addr() == f.hole.Source && r.Destination.Addr() == f.hole.Destination.Addr() && !same:
-			d = Diagnosis{Cause: CauseRewritten, Sentence: fmt.Sprintf(
-				"Another device on the way rewrites too: port %d was announced, and the %s connected to %d.",
-				f.announced.Port(), who, r.Destination.Port())}
-		default:
+		why, misfit := f.misfit(r)
+		if !misfit {
 			continue
 		}
-		d.Evidence = append(f.evidence(), "refused: "+r.String())
-		return d, true
+		if count++; count == 1 {
+			first, d = r, why
+		}
+		last = r
 	}
-	return Diagnosis{}, false
+	if count == 0 {
+		return Diagnosis{}, false
+	}
+	seen := fmt.Sprintf("refused: %s, at hook prerouting", first)
+	if count > 1 {
+		seen += fmt.Sprintf("; %d of them in all, the last a %s", count, last)
+	}
+	d.Evidence = append(f.evidence(), seen)
+	return d, true
+}
+
+// misfit says why a packet is none that the pinhole admits, if it was meant for
+// it.
+func (f facts) misfit(r RefusedPacket) (d Diagnosis, meant bool) {
+	who := f.connector()
+	same := r.Destination == f.hole.Destination
+	switch {
+	case same && r.Source.Addr() != f.hole.Source:
+		d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
+			"A connection for this pinhole came from %s, but the %s's control connection comes from %s: another address is not admitted.",
+			r.Source.Addr(), who, f.hole.Source)}
+	case same && r.Interface != f.hole.Interface:
+		d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
+			"The %s's connection came by interface %s, but the way to %s is by %s: another interface is not admitted.",
+			who, r.Interface, f.hole.Source, f.hole.Interface)}
+	case same && !r.At.Before(f.hole.Expires):
+		d = Diagnosis{Cause: CauseLate, Sentence: fmt.Sprintf(
+			"The %s connected %s after its pinhole had expired (firewall.pinhole_timeout).", who, brief(r.At.Sub(f.hole.Expires)))}
+	case same && f.hole.SourcePort != 0 && r.Source.Port() != f.hole.SourcePort:
+		d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
+			"The %s connected from port %d, but this rule admits port %d alone (data.active_source_port_20).", who, r.Source.Port(), f.hole.SourcePort)}
+	case r.Source.Addr() == f.hole.Source && r.Destination.Addr() == f.hole.Destination.Addr() && !same:
+		d = Diagnosis{Cause: CauseRewritten, Sentence: fmt.Sprintf(
+			"Another device on the way rewrites too: port %d was announced, and the %s connected to %d.",
+			f.announced.Port(), who, r.Destination.Port())}
+	default:
+		return Diagnosis{}, false
+	}
+	return d, true
 }
 
 // byDrop is for what came through the gate and got no further.

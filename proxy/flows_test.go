@@ -18,6 +18,7 @@ type fakeFlow struct {
 	began, ended chan struct{}
 
 	mu        sync.Mutex
+	onBegan   func()
 	bytes     uint64
 	over      bool
 	watched   bool // its end is looked for
@@ -58,6 +59,27 @@ func (f *fakeFlows) watched() (n int) {
 }
 
 func (f *fakeFlow) Began() <-chan struct{} { return f.began }
+
+func (f *fakeFlow) OnBegan(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onBegan = do
+	if isClosed(f.began) {
+		do()
+	}
+}
+
+// begin is the first packet, as conntrack tells of it.
+func (f *fakeFlow) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if isClosed(f.began) {
+		return
+	}
+	close(f.began)
+	f.onBegan()
+}
+
 func (f *fakeFlow) Ended() <-chan struct{} { return f.ended }
 
 // Closing and Payload are what an end is noticed by, as in the kernel.

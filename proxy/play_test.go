@@ -256,7 +256,7 @@ func (p *play) flow(s step) {
 			p.failf("no pinhole admits it, open: %q", p.lab.kernel.holes())
 		}
 		f.carry(p.bytes(s.arg))
-		closeOnce(f.began)
+		f.begin()
 	case "carried":
 		more, relative := strings.CutPrefix(s.arg, "+")
 		n := p.bytes(more)

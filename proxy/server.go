@@ -52,9 +52,10 @@ type Server struct {
 	running  sync.WaitGroup
 }
 
-// Pinholes opens pinholes; *firewall.Manager does.
+// Pinholes opens pinholes, and tells which are in place; *firewall.Manager does.
 type Pinholes interface {
 	Open(ctx context.Context, p firewall.Pinhole) (*firewall.Lease, error)
+	Holes() []firewall.Standing
 }
 
 // hostRule is a client under a rule. Over IPv6 a client is its /64, from which

@@ -45,6 +45,27 @@ func (r *router) diagnosed(t *testing.T, mark int, cause, sentence string) {
 	}
 }
 
+// public is the port that an EPSV of the client has been answered with.
+func public(t *testing.T, c *dialogue.Client) (port uint16) {
+	t.Helper()
+	reply, err := c.Want(229, "EPSV")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(reply.Text()[strings.Index(reply.Text(), "|||"):], "|||%d|", &port); err != nil {
+		t.Fatal(err, reply)
+	}
+	return port
+}
+
+// inVain has a host connect to what does not admit it: address/port.
+func (r *router) inVain(t *testing.T, host, to string) {
+	t.Helper()
+	if out, err := r.Host(host).Run(t.Context(), "timeout", "1", "bash", "-c", "exec 3<>/dev/tcp/"+to); err == nil {
+		t.Errorf("it was admitted: %s", out)
+	}
+}
+
 // TestDiagnosis: a data connection that does not come about is explained in one
 // sentence, by what the host has really seen.
 func TestDiagnosis(t *testing.T) {
@@ -53,23 +74,6 @@ func TestDiagnosis(t *testing.T) {
 	r.serve(peers.Pyftpdlib(), lab.Server, peers.ServerOptions{})
 	r.start(fmt.Sprintf(usualRules+"firewall: {pinhole_timeout: 3s}\n", "", ""))
 	program := "iptables-" + string(r.Variant())
-	public := func(t *testing.T, c *dialogue.Client) (port uint16) {
-		t.Helper()
-		reply, err := c.Want(229, "EPSV")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := fmt.Sscanf(reply.Text()[strings.Index(reply.Text(), "|||"):], "|||%d|", &port); err != nil {
-			t.Fatal(err, reply)
-		}
-		return port
-	}
-	knock := func(t *testing.T, host, to string) {
-		t.Helper()
-		if out, err := r.Host(host).Run(t.Context(), "timeout", "1", "bash", "-c", "exec 3<>/dev/tcp/"+to); err == nil {
-			t.Errorf("it was admitted: %s", out)
-		}
-	}
 	for _, c := range []struct {
 		cause, sentence string
 		provoke         func(t *testing.T, r *router)
@@ -79,7 +83,7 @@ func TestDiagnosis(t *testing.T) {
 		}},
 		{"from_elsewhere", "came from 203.0.113.66, but the client's control connection comes from 203.0.113.20", func(t *testing.T, r *router) {
 			port := public(t, login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{}))
-			knock(t, lab.Third, fmt.Sprintf("203.0.113.1/%d", port))
+			r.inVain(t, lab.Third, fmt.Sprintf("203.0.113.1/%d", port))
 		}},
 		{"rewritten_elsewhere", "Another device on the way rewrites too", func(t *testing.T, r *router) {
 			port := public(t, login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{}))
@@ -87,21 +91,21 @@ func TestDiagnosis(t *testing.T) {
 			if other > 51999 {
 				other = port - 1
 			}
-			knock(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", other))
+			r.inVain(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", other))
 		}},
 		{"dropped", "came through the pinhole and was dropped on this host, at hook forward", func(t *testing.T, r *router) {
 			port := public(t, login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{}))
 			drop := []string{"FORWARD", "-s", "203.0.113.20", "-d", "192.168.50.20", "-p", "tcp", "!", "--dport", "21", "-j", "DROP"}
 			r.run(program, append([]string{"-I"}, drop...)...)
 			defer r.run(program, append([]string{"-D"}, drop...)...)
-			knock(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", port))
+			r.inVain(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", port))
 			eventually(t, "the end of the pinhole", func() bool { return len(r.causes("dropped")) > 0 })
 		}},
 		{"after_expiry", "after its pinhole had expired (firewall.pinhole_timeout)", func(t *testing.T, r *router) {
 			mark := len(r.records())
 			port := public(t, login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{}))
 			r.diagnosed(t, mark, "never_connected", "never connected")
-			knock(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", port))
+			r.inVain(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", port))
 		}},
 		{"server_refused", `The server answered "550`, func(t *testing.T, r *router) {
 			c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
@@ -165,6 +169,51 @@ func TestDiagnosis(t *testing.T) {
 			c.provoke(t, r)
 			r.diagnosed(t, mark, c.cause, c.sentence)
 		})
+	}
+	r.stop()
+}
+
+// TestDiagnosisSoFar: while a client still waits, its pinhole tells what has been
+// seen by now, and nothing of that is counted as a failure.
+func TestDiagnosisSoFar(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Pyftpdlib(), lab.Server, peers.ServerOptions{})
+	r.start(fmt.Sprintf(usualRules, "", ""))
+	program := "iptables-" + string(r.Variant())
+	told := func(what string, port uint16, holds func(status.PinholeJSON) bool) {
+		t.Helper()
+		var last []status.PinholeJSON
+		eventually(t, what, func() bool {
+			last = read[status.PinholesJSON](t, r, "/api/v1/pinholes").Pinholes
+			return slices.ContainsFunc(last, func(h status.PinholeJSON) bool {
+				return h.Destination == fmt.Sprintf("203.0.113.1:%d", port) && h.State == status.HoleWaits && holds(h)
+			})
+		})
+	}
+	c := login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{})
+	port := public(t, c)
+	at := fmt.Sprintf("203.0.113.1/%d", port)
+	told("silence", port, func(h status.PinholeJSON) bool {
+		return h.Waited >= 1 && h.Cause == "" && slices.Contains(h.Evidence, "packets at the pinhole: 0") &&
+			strings.HasPrefix(h.Diagnosis, "No SYN has come so far: the client's, from 203.0.113.20 to 203.0.113.1:")
+	})
+	r.inVain(t, lab.Third, at)
+	r.inVain(t, lab.Third, at)
+	told("a stranger", port, func(h status.PinholeJSON) bool {
+		all := strings.Join(h.Evidence, "\n")
+		return h.Cause == "from_elsewhere" && strings.Contains(h.Diagnosis, "came from 203.0.113.66") &&
+			strings.Contains(all, "refused: SYN from 203.0.113.66:") && strings.Contains(all, "of them in all, the last a SYN from 203.0.113.66:")
+	})
+	drop := []string{"FORWARD", "-s", "203.0.113.20", "-d", "192.168.50.20", "-p", "tcp", "!", "--dport", "21", "-j", "DROP"}
+	r.run(program, append([]string{"-I"}, drop...)...)
+	another := login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{})
+	port = public(t, another)
+	r.inVain(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", port))
+	told("a drop", port, func(h status.PinholeJSON) bool {
+		return h.Cause == "dropped" && strings.Contains(h.Diagnosis, "was dropped on this host, at hook forward")
+	})
+	if failed := read[status.TransfersJSON](t, r, "/api/v1/transfers?failed=true").Transfers; len(failed) > 0 {
+		t.Errorf("it has been counted already: %+v", failed)
 	}
 	r.stop()
 }

@@ -17,7 +17,8 @@ type Source interface {
 	// Sessions returns up to limit sessions whose ID is above after, in the
 	// order of their IDs.
 	Sessions(after uint64, limit int) []proxy.Session
-	Pinholes() []firewall.Hole // soonest end first
+	// Pinholes are those in place: the soonest end first, and used ones last.
+	Pinholes() []proxy.Pinhole
 	// Transfers are the last ones, newest first; failures are kept longer.
 	Transfers() []proxy.Transfer
 	SessionStats() proxy.Stats
@@ -122,11 +123,12 @@ type PortsJSON struct {
 
 // HolesJSON counts pinholes.
 type HolesJSON struct {
-	Open    int    `json:"open"`
-	Opened  uint64 `json:"opened"`
-	Used    uint64 `json:"used"`
-	Expired uint64 `json:"expired"`
-	Failed  uint64 `json:"failed"`
+	Open     int    `json:"open"`
+	Opened   uint64 `json:"opened"`
+	Used     uint64 `json:"used"`
+	Expired  uint64 `json:"expired"`
+	Released uint64 `json:"released"`
+	Failed   uint64 `json:"failed"`
 }
 
 // AuditJSON is the state of the audit files.
@@ -172,17 +174,29 @@ type PinholesJSON struct {
 	Pinholes []PinholeJSON `json:"pinholes"`
 }
 
-// PinholeJSON is one that waits for its connection.
+// The states of a pinhole.
+const (
+	HoleWaits = "waiting" // for its connection
+	HoleUsed  = "used"    // it admits nobody any more
+)
+
+// PinholeJSON is one that is in place. What is known of the connection that it
+// waits for is told once it has waited for a while.
 type PinholeJSON struct {
-	ID          uint64  `json:"id"`
-	Session     uint64  `json:"session"`
-	Interface   string  `json:"interface"`
-	Source      string  `json:"source"`
-	SourcePort  uint16  `json:"source_port,omitempty"`
-	Destination string  `json:"destination"`
-	Target      string  `json:"target,omitempty"`
-	SourceAs    string  `json:"source_as,omitempty"`
-	Expires     float64 `json:"expires_in_seconds"`
+	ID          uint64   `json:"id"`
+	Session     uint64   `json:"session"`
+	State       string   `json:"state"`
+	Interface   string   `json:"interface"`
+	Source      string   `json:"source"`
+	SourcePort  uint16   `json:"source_port,omitempty"`
+	Destination string   `json:"destination"`
+	Target      string   `json:"target,omitempty"`
+	SourceAs    string   `json:"source_as,omitempty"`
+	Waited      float64  `json:"waited_seconds"`
+	Expires     float64  `json:"expires_in_seconds"` // 0 where it has been used
+	Cause       string   `json:"cause,omitempty"`
+	Diagnosis   string   `json:"diagnosis,omitempty"`
+	Evidence    []string `json:"evidence,omitempty"`
 }
 
 // TransfersJSON is GET /api/v1/transfers?failed=true&limit=N, newest first.

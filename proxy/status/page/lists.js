@@ -39,6 +39,7 @@ const transferKey = t => `${t.session} ${t.time} ${t.verb} ${t.result}`;
 
 function transferCell(s, rates) {
 	const t = s.transfer;
+	if (t && s.pinhole) return {first: what(t), className: 'path', second: `waits for its data connection · ${s.pinhole}`};
 	if (t) {
 		return {first: what(t), className: 'path', second: `${bytes(t.bytes)} · ${rate(rates.of(s))} · ${t.kind}, ${t.mode}`};
 	}
@@ -76,22 +77,25 @@ export function sessions({list, total, rates, query}) {
 function pinholeColumns(left) {
 	const port = h => h.source_port ? `port ${h.source_port} only` : 'any port';
 	return [
+		{label: 'State', value: h => h.state === 'used'
+			? {mark: 'used', tone: 'plain', second: 'its connection came; it admits nobody any more'}
+			: {mark: h.cause ? cause(h) : 'waiting', tone: h.cause ? 'warn' : 'plain', second: h.diagnosis ?? ''}},
 		{label: 'From', value: h => ({first: h.source, second: `${port(h)} · ${h.interface}`})},
 		{label: 'To', value: h => ({first: h.destination})},
 		{label: 'Led to', value: h => h.target ? {first: h.target} : {first: 'as dialled', className: 'quiet'}},
 		{label: 'Seen there as', value: h => h.source_as ? {first: h.source_as} : {first: 'itself', className: 'quiet'}},
 		{label: 'Session', number: true, value: h => ({first: `#${h.session}`})},
-		{label: 'Closes in', number: true, value: h => ({first: span(left(h))})},
+		{label: 'Closes in', number: true, value: h => h.state === 'used' ? {first: 'now', className: 'quiet'} : {first: span(left(h))}},
 	];
 }
 
 // pinholes shows the pinholes; left(h) is how many seconds one has from now on.
 export function pinholes({list, left, query}) {
-	const found = seek(list.filter(h => left(h) > 0), query, h => [h.source, h.destination, h.target ?? '', h.source_as ?? '',
-		h.interface, `#${h.session}`]);
+	const found = seek(list.filter(h => h.state === 'used' || left(h) > 0), query, h => [h.source, h.destination, h.target ?? '',
+		h.source_as ?? '', h.interface, `#${h.session}`, h.state, cause(h), h.diagnosis ?? '']);
 	const rows = found.slice(0, mostPinholes);
 	table(find('#pinholes tbody'), pinholeColumns(left), rows, h => h.id);
-	note('pinholes', {shown: rows.length, found: found.length, all: list.length, query, none: 'None waits at the moment.'});
+	note('pinholes', {shown: rows.length, found: found.length, all: list.length, query, none: 'None is open at the moment.'});
 }
 
 const tones = {done: 'good', running: 'plain', failed: 'bad', refused: 'bad', unused: 'bad'};
