@@ -69,7 +69,7 @@ func (s *session) activate(cmd ftp.Command, claimed netip.AddrPort, render func(
 	if err != nil {
 		return err
 	}
-	s.locked(func() { s.channel = ch })
+	s.locked(func() { s.channel, s.declined = ch, nil })
 	line := append(render(nil, ch.announced), "\r\n"...)
 	s.logAnnounced(cmd.Verb, func() string { return ftp.Quote(cmd.Line) }, line, ch)
 	return s.forward(exchange{verb: lookup(cmd.Verb), data: ch}, line)
@@ -79,7 +79,7 @@ func (s *session) activate(cmd ftp.Command, claimed netip.AddrPort, render func(
 // at once.
 func (s *session) portReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Code/100 > 3 {
-		s.accountDecline(x.verb, x.data, r)
+		s.accountDecline(x, r)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		x.data.close()

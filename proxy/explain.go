@@ -46,11 +46,13 @@ type facts struct {
 	opened    time.Time
 	waited    time.Duration
 	expired   bool
-	came      bool   // conntrack has told of it
-	code      int    // of the last reply; 0: none
-	reply     string // as sent, with the code
-	seen      uint64 // packets that the gate has matched
-	counted   bool   // seen is known
+	came      bool      // conntrack has told of it
+	syns      uint64    // of it, as long as none was answered
+	since     time.Time // when the first of them came
+	code      int       // of the last reply; 0: none
+	reply     string    // as sent, with the code
+	seen      uint64    // packets that the gate has matched
+	counted   bool      // seen is known
 	refused   []RefusedPacket
 	helper    string // on either control connection
 	blocked   string // why the host would not forward
@@ -76,7 +78,12 @@ func (f facts) expected() string {
 // explain finds the cause of a data connection that did not carry what it was
 // meant for. What was seen on the wire comes before what was said.
 func explain(f facts) Diagnosis {
-	if f.came {
+	// A refusal of the file has nothing to do with the data connection.
+	refused := f.code >= 500 || f.code == 450 || f.code == 451 || f.code == 452
+	switch {
+	case f.came && f.syns > 0 && !refused:
+		return f.bySilence()
+	case f.came:
 		return f.byServer()
 	}
 	for _, look := range looks {
@@ -84,7 +91,7 @@ func explain(f facts) Diagnosis {
 			return d
 		}
 	}
-	if f.code >= 500 || f.code == 450 || f.code == 451 || f.code == 452 {
+	if refused {
 		return f.byServer()
 	}
 	return f.byNothing()
@@ -196,6 +203,19 @@ func (f facts) byDrop() (Diagnosis, bool) {
 	return d, true
 }
 
+// bySilence is for what was admitted and led on, and never answered.
+func (f facts) bySilence() Diagnosis {
+	who := map[bool]string{true: "server", false: "client"}[f.passive]
+	onward := f.hole.Onward()
+	return Diagnosis{
+		Cause: CauseUnanswered,
+		Sentence: fmt.Sprintf("The %s's SYN came through the pinhole and was led to the %s, to %s, which did not answer: a firewall of the %s, or one between this router and it, drops it.",
+			f.connector(), who, onward, who),
+		Evidence: append(f.evidence(), fmt.Sprintf("admitted at hook prerouting: SYN at %s, sent %d times, and led to %s; answers: none",
+			f.since.Format("15:04:05.000"), f.syns, onward)),
+	}
+}
+
 // byNothing is for what never came.
 func (f facts) byNothing() Diagnosis {
 	sentence := fmt.Sprintf("The %s never connected: a SYN from %s to %s was awaited by %s for %s, and none came.",
@@ -250,6 +270,9 @@ func explainRefusal(r *policy.Refusal) Diagnosis {
 	case policy.BadReply:
 		d.Cause = CauseUnusableReply
 		d.Sentence = "The server's answer does not say where it listens: " + r.Why + "."
+	case policy.Syntax:
+		d.Cause = CauseSyntax
+		d.Sentence = "The client's command cannot be read: " + r.Why + "."
 	case policy.NotNegotiated:
 		d.Cause = CauseNotNegotiated
 		d.Sentence = "The client asked for a transfer without PORT or PASV before it."

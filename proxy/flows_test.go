@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // fakeFlows are data connections that the test lets come and go.
@@ -19,6 +20,7 @@ type fakeFlow struct {
 
 	mu        sync.Mutex
 	onBegan   func()
+	since     time.Time // when its packet came, if nobody answers; zero: somebody did
 	bytes     uint64
 	over      bool
 	watched   bool // its end is looked for
@@ -81,6 +83,23 @@ func (f *fakeFlow) begin() {
 }
 
 func (f *fakeFlow) Ended() <-chan struct{} { return f.ended }
+
+// silent has nobody answer, from now on.
+func (f *fakeFlow) silent() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.since = time.Now()
+}
+
+// Unanswered counts one packet until something has been carried.
+func (f *fakeFlow) Unanswered() (uint64, time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.bytes > 0 || f.since.IsZero() {
+		return 0, time.Time{}
+	}
+	return 1, f.since
+}
 
 // Closing and Payload are what an end is noticed by, as in the kernel.
 func (f *fakeFlow) Closing() {

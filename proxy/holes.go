@@ -38,13 +38,12 @@ func (g *Server) Holes() []Pinhole {
 		if h.Used {
 			continue
 		}
-		s, ch := g.channelOf(h.Hole)
+		s, ch, f := g.waiting(h.Hole)
 		if ch == nil { // it has ended just now
 			continue
 		}
-		all[i].Waited = time.Since(ch.opened)
-		if all[i].Waited >= unusedTime && len(late) < mostAsked {
-			f := s.factsOf(ch)
+		all[i].Waited = f.waited
+		if f.waited >= unusedTime && len(late) < mostAsked {
 			f.helper = s.helper()
 			late = append(late, awaited{&all[i], ch, f})
 		}
@@ -53,13 +52,14 @@ func (g *Server) Holes() []Pinhole {
 	return all
 }
 
-// channelOf finds who waits for a pinhole; nil: nobody any more.
-func (g *Server) channelOf(h firewall.Hole) (s *session, ch *channel) {
+// waiting finds who waits for the connection of a pinhole, with what the dialogue
+// says of it; nil: nobody any more.
+func (g *Server) waiting(h firewall.Hole) (s *session, ch *channel, f facts) {
 	g.mu.Lock()
 	s = g.sessions[h.Session]
 	g.mu.Unlock()
 	if s == nil {
-		return nil, nil
+		return nil, nil, facts{}
 	}
 	s.locked(func() {
 		held := []*channel{s.channel, s.block, s.fading}
@@ -69,9 +69,10 @@ func (g *Server) channelOf(h firewall.Hole) (s *session, ch *channel) {
 		at := slices.IndexFunc(held, func(c *channel) bool { return c != nil && c.lease.Hole().ID == h.ID })
 		if at >= 0 {
 			ch = held[at]
+			f = s.factsOf(ch)
 		}
 	})
-	return s, ch
+	return s, ch, f
 }
 
 // lookAt asks the host what has come to pinholes, and explains it. Of those whose

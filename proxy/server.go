@@ -269,7 +269,7 @@ func (g *Server) Shutdown(ctx context.Context) {
 	case <-ctx.Done():
 	}
 	for _, s := range sessions {
-		go s.end(ending{say: "421 Service is closing.", why: "the gateway stopped", quit: true})
+		go s.end(ending{say: "421 Service is closing.", why: "the gateway stopped", stop: true})
 		sever := time.AfterFunc(lingerTime, s.sever)
 		defer sever.Stop()
 	}
