@@ -123,8 +123,8 @@ func (g *Server) handle(conn net.Conn) {
 	settings := g.current()
 	arrival, way, err := settings.Network.Arrival(conn)
 	if err != nil {
-		g.Log.Warn("a connection of unknown origin was closed", zap.Stringer("client", conn.RemoteAddr()), zap.Error(err))
-		conn.Close()
+		g.turnAway(conn, policy.Arrival{Client: addrPort(conn.RemoteAddr()), Dialled: addrPort(conn.LocalAddr())}, "",
+			&policy.Refusal{Reason: policy.UnknownWay, Code: 421, Say: "This connection is not allowed here.", Why: err.Error()})
 		return
 	}
 	s, err := g.admit(settings, arrival)
@@ -229,7 +229,7 @@ func (g *Server) sameSegment(s *session, a policy.Arrival) bool {
 // turnAway answers a connection that gets no session.
 func (g *Server) turnAway(conn net.Conn, a policy.Arrival, rule string, err error) {
 	refusal := asRefusal(err)
-	g.journal.refuse(refusal.Reason)
+	g.journal.turn(a, rule, refusal)
 	g.Log.Info("refused",
 		zap.Stringer("client", a.Client), zap.Stringer("dialled", a.Dialled), zap.String("rule", rule),
 		zap.Int("code", refusal.Code), zap.String("why", refusal.Why))

@@ -200,6 +200,13 @@ func (o *outlook) Transfers() []proxy.Transfer {
 	return nil
 }
 
+func (o *outlook) TurnedAway() []proxy.TurnedAway {
+	if p := o.parts.Load(); p.server != nil {
+		return p.server.TurnedAway()
+	}
+	return nil
+}
+
 func (o *outlook) SessionStats() proxy.Stats {
 	if p := o.parts.Load(); p.server != nil {
 		return p.server.Stats()

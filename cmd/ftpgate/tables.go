@@ -43,6 +43,10 @@ func writeStatus(b *bytes.Buffer, s status.StatusJSON) {
 	table(b, interfaceRows(s.Interfaces))
 	b.WriteString("\n")
 	table(b, ruleRows(s.Rules))
+	if len(s.TurnedAway) > 0 {
+		b.WriteString("\n")
+		writeTurnedAway(b, s.TurnedAway)
+	}
 	for i, w := range s.Warnings {
 		if i == 0 {
 			b.WriteString("\n")
@@ -74,6 +78,23 @@ func ruleRows(all []status.RuleJSON) [][]string {
 			fmt.Sprint(r.Failed), size(r.Bytes)})
 	}
 	return rows
+}
+
+// shownTurnedAway bounds the clients in the whole view; --json has all that are kept.
+const shownTurnedAway = 10
+
+// writeTurnedAway shows who got no session, and why.
+func writeTurnedAway(b *bytes.Buffer, all []status.AwayJSON) {
+	rows := [][]string{{"TURNED AWAY", "DIALLED", "RULE", "REASON", "TIMES", "LAST"}}
+	var notes []note
+	for _, t := range all[:min(len(all), shownTurnedAway)] {
+		rows = append(rows, []string{t.Client, t.Dialled, cmp.Or(t.Rule, "-"), t.Reason, fmt.Sprint(t.Count), t.Last.Local().Format("2006-01-02 15:04:05")})
+		notes = append(notes, note{sentence: t.Diagnosis})
+	}
+	noted(b, rows, notes)
+	if more := len(all) - shownTurnedAway; more > 0 {
+		fmt.Fprintf(b, "and %d more: ftpgate status --json | jq .turned_away\n", more)
+	}
 }
 
 // writeSessions is ftpgate status sessions.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,8 @@ func TestTables(t *testing.T) {
 		Rules:      []status.RuleJSON{{Name: "office", Direction: "outbound", Ports: []uint16{21, 2121}, Limit: 1000, Sessions: 2, Begun: 7, Done: 5, Failed: 1, Bytes: 26_000_000}},
 		Ports:      status.PortsJSON{Size: 2000, Lent: 2}, Reloads: 1, FailedReloads: 1, Reloaded: &at, ReloadError: "no rule",
 		Audit: status.AuditJSON{Written: 6}, Warnings: []string{"the host does not forward: sysctl -w net.ipv4.ip_forward=1"},
+		TurnedAway: slices.Repeat([]status.AwayJSON{{Client: "203.0.113.66", From: "203.0.113.66:4000", Dialled: "203.0.113.1:21", Reason: "no_rule", Count: 1200,
+			First: at, Last: at, Reply: "421 no", Diagnosis: "There is no rule\x1b."}}, 12),
 	})
 	b.WriteString("--\n")
 	writeSessions(&b, status.SessionsJSON{Sessions: []status.SessionJSON{
@@ -75,7 +78,7 @@ func TestTables(t *testing.T) {
 		Mode: "active", Bytes: 999, Duration: 0.05, Result: "done"}
 	writeTransfers(&b, status.TransfersJSON{Transfers: []status.TransferJSON{failed, done}}, false)
 	writeTransfers(&b, status.TransfersJSON{Transfers: []status.TransferJSON{failed}}, true)
-	const want = `
+	want := `
 ftpgate v1.0, up 1 h 1 min, NOT READY: it is stopping
 
 backend   nftables (auto: it does)
@@ -93,6 +96,11 @@ wan0       wan   absent
 
 RULE    DIRECTION  PORTS    SESSIONS   BEGUN  TRANSFERS  FAILED  CARRIED
 office  outbound   21 2121  2 of 1000  7      5          1       26.0 MB
+
+TURNED AWAY   DIALLED         RULE  REASON   TIMES  LAST
+` + strings.Repeat(`203.0.113.66  203.0.113.1:21  -     no_rule  1200   2026-11-27 12:00:01
+    There is no rule\x1b.
+`, 10) + `and 2 more: ftpgate status --json | jq .turned_away
 
 warning: the host does not forward: sysctl -w net.ipv4.ip_forward=1
 --

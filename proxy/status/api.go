@@ -21,6 +21,8 @@ type Source interface {
 	Pinholes() []proxy.Pinhole
 	// Transfers are the last ones, newest first; failures are kept longer.
 	Transfers() []proxy.Transfer
+	// TurnedAway are the last connections that got no session, newest first.
+	TurnedAway() []proxy.TurnedAway
 	SessionStats() proxy.Stats
 	// Carried is what all data connections have carried, running ones included, in
 	// bytes, and how many transfers run.
@@ -98,6 +100,21 @@ type StatusJSON struct {
 	ReloadError   string      `json:"reload_error,omitempty"`
 	Audit         AuditJSON   `json:"audit"`
 	Warnings      []string    `json:"warnings"`
+	TurnedAway    []AwayJSON  `json:"turned_away"`
+}
+
+// AwayJSON are the connections of one client that got no session for one reason.
+type AwayJSON struct {
+	Client    string    `json:"client"` // an address; of IPv6 its /64
+	From      string    `json:"from"`   // the last one
+	Dialled   string    `json:"dialled"`
+	Rule      string    `json:"rule,omitempty"`
+	Reason    string    `json:"reason"`
+	Count     uint64    `json:"count"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
+	Reply     string    `json:"reply"`
+	Diagnosis string    `json:"diagnosis"`
 }
 
 // RuleJSON is a rule with its counters.

@@ -97,6 +97,20 @@ func (f *fake) Transfers() (all []proxy.Transfer) {
 	return all
 }
 
+func (f *fake) TurnedAway() (all []proxy.TurnedAway) {
+	if len(f.sessions) == 0 {
+		return nil
+	}
+	for _, client := range []string{"203.0.113.66/32", "2001:db8::/64"} {
+		all = append(all, proxy.TurnedAway{
+			Client: netip.MustParsePrefix(client), Reason: "no_rule", Count: 3, First: time.Now(), Last: time.Now(),
+			From: netip.MustParseAddrPort("203.0.113.66:4000"), Dialled: netip.MustParseAddrPort("203.0.113.1:21"), Reply: "421 no", Sentence: "There is no rule.",
+		})
+	}
+	all[1].Rule = "in"
+	return all
+}
+
 func (f *fake) SessionStats() proxy.Stats {
 	return proxy.Stats{
 		Active: map[string]int{"out": len(f.sessions)}, Begun: map[string]uint64{"out": 100, "gone": 3}, Refusals: map[string]uint64{"no_rule": 2},

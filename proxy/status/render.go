@@ -16,8 +16,12 @@ func statusOf(s Source) StatusJSON {
 		Pinholes: HolesJSON{Open: holes.Open, Opened: holes.Opened, Used: holes.Used, Expired: holes.Expired, Released: holes.Released, Failed: holes.Failed},
 		Repairs:  holes.Repairs + g.RouteRepairs, LastError: holes.LastError,
 		Reloads: g.Reloads, FailedReloads: g.FailedReloads, ReloadError: g.ReloadError,
-		Audit:    AuditJSON(g.Audit),
-		Warnings: some(s.Warnings()),
+		Audit:      AuditJSON(g.Audit),
+		Warnings:   some(s.Warnings()),
+		TurnedAway: []AwayJSON{},
+	}
+	for _, t := range s.TurnedAway() {
+		v.TurnedAway = append(v.TurnedAway, awayOf(t))
 	}
 	if !g.Reloaded.IsZero() {
 		at := g.Reloaded.UTC()
@@ -93,6 +97,17 @@ func pinholeOf(h proxy.Pinhole) PinholeJSON {
 	}
 	if h.SourceAs.IsValid() {
 		v.SourceAs = h.SourceAs.String()
+	}
+	return v
+}
+
+func awayOf(t proxy.TurnedAway) AwayJSON {
+	v := AwayJSON{
+		Client: t.Client.String(), From: text(t.From), Dialled: text(t.Dialled), Rule: t.Rule, Reason: string(t.Reason), Count: t.Count,
+		First: t.First.UTC(), Last: t.Last.UTC(), Reply: t.Reply, Diagnosis: t.Sentence,
+	}
+	if t.Client.IsSingleIP() {
+		v.Client = t.Client.Addr().String()
 	}
 	return v
 }
