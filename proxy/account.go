@@ -119,7 +119,7 @@ type Session struct {
 	Transfers       int            // done
 	Failed          int            // that did not happen, and negotiations that led to none
 	Bytes           uint64         // carried by all data connections so far
-	Transfer        *Transfer      // the running one, with a diagnosis if its pinhole has expired unused; nil: none
+	Transfer        *Transfer      // the running one, with a diagnosis if it is known what keeps its data away; nil: none
 	Pinhole         string         // that waits for its connection, as text; "": none
 }
 

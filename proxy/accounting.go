@@ -168,7 +168,7 @@ func (s *session) giveUp(ch *channel) (doubtful *Transfer) {
 		return nil
 	}
 	f := s.ask(ch, s.factsOf(ch))
-	if f.came && f.syns == 0 {
+	if f.came && f.silent.IsZero() {
 		return nil
 	}
 	t := s.unused(ch, explain(f))
@@ -259,8 +259,8 @@ func (s *session) explainChannel(ch *channel, f facts) Diagnosis {
 // ask adds what the host knows of a data connection.
 func (s *session) ask(ch *channel, f facts) facts {
 	if f.came {
-		if packets, since := ch.flow.Unanswered(); time.Since(since) >= unusedTime {
-			f.syns, f.since = packets, since
+		if since := ch.flow.Unanswered(); !since.IsZero() && time.Since(since) >= unusedTime {
+			f.silent = since
 		}
 		return f
 	}
@@ -327,7 +327,7 @@ func (s *session) keptAway(ch *channel) (d Diagnosis, known bool) {
 		return Diagnosis{}, false
 	}
 	f := s.ask(ch, s.factsOf(ch))
-	if f.came && f.syns == 0 {
+	if f.came && f.silent.IsZero() {
 		return Diagnosis{}, false
 	}
 	if d = explain(f); d.Cause == CauseDropped && f.seen < 2 {
@@ -403,6 +403,12 @@ func (s *session) snapshot() Session {
 		case x.data == nil || x.data.counted:
 		case x.data.used():
 			t.Bytes, _ = x.data.flow.Payload()
+			if t.Bytes > 0 {
+				break
+			}
+			if f := s.ask(x.data, s.factsOf(x.data)); !f.silent.IsZero() {
+				t.Diagnosis = f.bySilence()
+			}
 		case x.data.missed != nil:
 			t.Diagnosis = explain(*x.data.missed)
 		default:

@@ -47,8 +47,7 @@ type facts struct {
 	waited    time.Duration
 	expired   bool
 	came      bool      // conntrack has told of it
-	syns      uint64    // of it, as long as none was answered
-	since     time.Time // when the first of them came
+	silent    time.Time // when its SYN came, if nobody has answered it; zero: somebody has
 	code      int       // of the last reply; 0: none
 	reply     string    // as sent, with the code
 	seen      uint64    // packets that the gate has matched
@@ -81,7 +80,7 @@ func explain(f facts) Diagnosis {
 	// A refusal of the file has nothing to do with the data connection.
 	refused := f.code >= 500 || f.code == 450 || f.code == 451 || f.code == 452
 	switch {
-	case f.came && f.syns > 0 && !refused:
+	case f.came && !f.silent.IsZero() && !refused:
 		return f.bySilence()
 	case f.came:
 		return f.byServer()
@@ -211,8 +210,8 @@ func (f facts) bySilence() Diagnosis {
 		Cause: CauseUnanswered,
 		Sentence: fmt.Sprintf("The %s's SYN came through the pinhole and was led to the %s, to %s, which did not answer: a firewall of the %s, or one between this router and it, drops it.",
 			f.connector(), who, onward, who),
-		Evidence: append(f.evidence(), fmt.Sprintf("admitted at hook prerouting: SYN at %s, sent %d times, and led to %s; answers: none",
-			f.since.Format("15:04:05.000"), f.syns, onward)),
+		Evidence: append(f.evidence(), fmt.Sprintf("admitted at hook prerouting: SYN at %s, led to %s; answers until %s: none",
+			f.silent.Format("15:04:05.000"), onward, f.opened.Add(f.waited).Format("15:04:05.000"))),
 	}
 }
 

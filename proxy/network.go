@@ -38,9 +38,9 @@ type Flow interface {
 	// Payload is what both directions have carried so far, in bytes,
 	// approximately; known is false where the host does not count.
 	Payload() (bytes uint64, known bool)
-	// Unanswered returns how many packets have come, and since when, as long as
-	// none has gone back; 0: one has, or it is not known.
-	Unanswered() (packets uint64, since time.Time)
+	// Unanswered returns when the first packet came, as long as none has gone
+	// back; zero: one has, or it is not known.
+	Unanswered() (since time.Time)
 	Kill() error // cuts it
 	Forget()     // ends the watch; idempotent
 }

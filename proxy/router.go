@@ -97,11 +97,13 @@ func (f kernelFlow) Payload() (bytes uint64, known bool) {
 	return c.Original.Payload + c.Reply.Payload, c.Original.Packets > 0
 }
 
-// Unanswered looks at what has gone back: a SYN, ACK or a reset would be the first.
-func (f kernelFlow) Unanswered() (packets uint64, since time.Time) {
+// Unanswered looks at what has gone back: a SYN, ACK or a reset would be the
+// first. How often the SYN was sent is not known: conntrack does not count those
+// that repeat it.
+func (f kernelFlow) Unanswered() (since time.Time) {
 	c, err := f.Counters()
-	if err != nil || c.Reply.Packets > 0 {
-		return 0, time.Time{}
+	if err != nil || c.Original.Packets == 0 || c.Reply.Packets > 0 {
+		return time.Time{}
 	}
-	return c.Original.Packets, c.Began
+	return c.Began
 }

@@ -26,10 +26,9 @@ func (r *router) diagnosed(t *testing.T, mark int, cause, sentence string) {
 		for _, rec := range r.log.since(mark) {
 			if rec.Cause == cause {
 				last = rec.Why
-				return true
 			}
 		}
-		return false
+		return last != ""
 	})
 	if !strings.Contains(last, sentence) {
 		t.Errorf("%s says %q instead of %q", cause, last, sentence)
@@ -157,6 +156,17 @@ func TestDiagnosis(t *testing.T) {
 			c := login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{})
 			public(t, c)
 		}},
+		{"syntax", "The client asked for a transfer though its PORT had been refused, so that there was nothing to carry it. The client's command cannot be read", func(t *testing.T, r *router) {
+			c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+			if _, err := c.Want(501, "PORT 1,2,3"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the account of the PORT", func() bool { return len(r.causes("syntax")) > 0 })
+			if _, err := c.Want(425, "LIST"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the account of the LIST", func() bool { return len(r.causes("syntax")) > 1 })
+		}},
 		{"foreign_address", "The client announced an address that is not its own: client announced the foreign address 10.9.8.7", func(t *testing.T, r *router) {
 			if _, err := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{}).Want(501, "PORT 10,9,8,7,200,1"); err != nil {
 				t.Fatal(err)
@@ -215,6 +225,66 @@ func TestDiagnosisSoFar(t *testing.T) {
 	if failed := read[status.TransfersJSON](t, r, "/api/v1/transfers?failed=true").Transfers; len(failed) > 0 {
 		t.Errorf("it has been counted already: %+v", failed)
 	}
+	r.stop()
+}
+
+// TestDiagnosisOfSilence: a server's SYN that passes the pinhole and that the
+// client's own firewall drops is told as that, by servers that connect at the PORT
+// and at the transfer, with the time from the command on.
+func TestDiagnosisOfSilence(t *testing.T) {
+	for _, c := range []struct {
+		kind peers.ServerKind
+		ask  func(c *dialogue.Client) (dialogue.Reply, error)
+		verb string
+	}{
+		{peers.Pyftpdlib(), func(c *dialogue.Client) (dialogue.Reply, error) { return c.Cmd("PORT 192,168,50,10,200,1") }, "PORT"},
+		{peers.Vsftpd(), func(c *dialogue.Client) (dialogue.Reply, error) {
+			if _, err := c.Want(200, "PORT 192,168,50,10,200,1"); err != nil {
+				return dialogue.Reply{}, err
+			}
+			return c.Cmd("LIST")
+		}, "LIST"},
+	} {
+		t.Run(c.kind.Name, func(t *testing.T) {
+			r := newRouter(t, lab.Options{})
+			r.serve(c.kind, lab.Outside, peers.ServerOptions{})
+			if err := r.Host(lab.Outside).SetSysctl("net.ipv4.tcp_syn_retries", "1"); err != nil { // it gives up after 3 s
+				t.Fatal(err)
+			}
+			drop := []string{"-I", "INPUT", "-p", "tcp", "--syn", "-j", "DROP"}
+			if out, err := r.Host(lab.Client).Run(t.Context(), "iptables-"+string(r.Variant()), drop...); err != nil {
+				t.Fatal(err, out)
+			}
+			r.start(plain)
+			client := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
+			reply, err := c.ask(client)
+			if err != nil || reply.Code/100 != 4 {
+				t.Fatal(reply, err)
+			}
+			r.diagnosed(t, 0, "unanswered", "The server's SYN came through the pinhole and was led to the client, to 192.168.50.10:51201, which did not answer")
+			one := read[status.TransfersJSON](t, r, "/api/v1/transfers?failed=true").Transfers[0]
+			if one.Verb != c.verb || one.Duration < 2 || one.Mode != "active" || one.Result != "failed" || !strings.HasPrefix(reply.String(), one.Reply) ||
+				!strings.Contains(strings.Join(one.Evidence, "\n"), ", led to 192.168.50.10:51201; answers until ") {
+				t.Errorf("%+v", one)
+			}
+			r.stop()
+		})
+	}
+}
+
+// TestDroppedCounts: a session that ends right behind a data connection that this
+// host has dropped says so in its last line.
+func TestDroppedCounts(t *testing.T) {
+	r := newRouter(t, lab.Options{})
+	r.serve(peers.Pyftpdlib(), lab.Server, peers.ServerOptions{})
+	r.start(fmt.Sprintf(usualRules, "", ""))
+	r.run("iptables-"+string(r.Variant()), "-I", "FORWARD", "-s", "203.0.113.20", "-d", "192.168.50.20", "-p", "tcp", "!", "--dport", "21", "-j", "DROP")
+	c := login(t, r.Host(lab.Outside), "203.0.113.1:21", dialogue.Options{})
+	r.inVain(t, lab.Outside, fmt.Sprintf("203.0.113.1/%d", public(t, c)))
+	if last := r.quit(t, c); last.Failed != 1 || last.Transfers != 0 {
+		t.Errorf("the session's last line: %+v", last)
+	}
+	r.diagnosed(t, 0, "dropped", "was dropped on this host")
 	r.stop()
 }
 

@@ -97,14 +97,16 @@ func writeTurnedAway(b *bytes.Buffer, all []status.AwayJSON) {
 	}
 }
 
-// writeSessions is ftpgate status sessions.
+// writeSessions is ftpgate status sessions. A transfer that waits is followed by what
+// keeps its data away, if that is known.
 func writeSessions(b *bytes.Buffer, v status.SessionsJSON) {
 	if len(v.Sessions) == 0 {
 		b.WriteString("no sessions\n")
 		return
 	}
 	rows := [][]string{{"SESSION", "RULE", "USER", "CLIENT", "SEEN AS", "SERVER", "TRANSFER", "CARRIED", "IDLE"}}
-	for _, s := range v.Sessions {
+	notes := make([]note, len(v.Sessions))
+	for i, s := range v.Sessions {
 		user := visible(s.User)
 		if user == "" {
 			user = "-"
@@ -112,21 +114,24 @@ func writeSessions(b *bytes.Buffer, v status.SessionsJSON) {
 			user += " (no login)"
 		}
 		rows = append(rows, []string{fmt.Sprint(s.ID), s.Rule, user, s.Client, cmp.Or(s.SeenAs, "-"), s.Server, doing(s), size(s.Bytes), lasted(s.Idle)})
+		if s.Transfer != nil {
+			notes[i] = note{s.Transfer.Diagnosis, s.Transfer.Evidence}
+		}
 	}
-	table(b, rows)
+	noted(b, rows, notes)
 }
 
 // doing is what a session is about.
 func doing(s status.SessionJSON) string {
 	switch {
 	case s.Transfer != nil && s.Pinhole != "":
-		return fmt.Sprintf("%s %s: awaits its data connection", s.Transfer.Verb, visible(s.Transfer.Path))
+		return what(*s.Transfer) + ": awaits its data connection"
 	case s.Transfer != nil:
 		rate := ""
 		if s.Transfer.Duration >= 1 {
 			rate = ", " + size(uint64(float64(s.Transfer.Bytes)/s.Transfer.Duration)) + "/s"
 		}
-		return fmt.Sprintf("%s %s: %s%s", s.Transfer.Verb, visible(s.Transfer.Path), size(s.Transfer.Bytes), rate)
+		return fmt.Sprintf("%s: %s%s", what(*s.Transfer), size(s.Transfer.Bytes), rate)
 	case s.Pinhole != "":
 		return "awaits a data connection"
 	case s.TLS:
@@ -134,6 +139,9 @@ func doing(s status.SessionJSON) string {
 	}
 	return "-"
 }
+
+// what is the command of a transfer.
+func what(t status.TransferJSON) string { return strings.TrimSpace(t.Verb + " " + visible(t.Path)) }
 
 // writePinholes is ftpgate status pinholes. Those that have waited for a while are
 // followed by what is known so far.
@@ -192,8 +200,7 @@ func writeTransfers(b *bytes.Buffer, v status.TransfersJSON, evidence bool) {
 	rows := [][]string{{"TIME", "SESSION", "RULE", "USER", "CLIENT", "SERVER", "WHAT", "MODE", "BYTES", "TOOK", "RESULT"}}
 	notes := make([]note, len(v.Transfers))
 	for i, t := range v.Transfers {
-		what := strings.TrimSpace(t.Verb + " " + visible(t.Path))
-		rows = append(rows, []string{t.Time.Local().Format("15:04:05"), fmt.Sprint(t.Session), t.Rule, cmp.Or(visible(t.User), "-"), t.Client, t.Server, what, t.Mode,
+		rows = append(rows, []string{t.Time.Local().Format("15:04:05"), fmt.Sprint(t.Session), t.Rule, cmp.Or(visible(t.User), "-"), t.Client, t.Server, what(t), t.Mode,
 			size(t.Bytes), lasted(t.Duration), cmp.Or(t.Cause, t.Result)})
 		if notes[i] = (note{t.Diagnosis, t.Evidence}); !evidence {
 			notes[i].evidence = nil

@@ -62,6 +62,7 @@ func TestTables(t *testing.T) {
 		{ID: 5, Rule: "office", User: "bob", Client: "192.168.50.11:4000", Server: "203.0.113.20:21", Idle: 75},
 		{ID: 6, Rule: "office", Client: "192.168.50.11:4001", Server: "203.0.113.20:21", Pinhole: "x"},
 		{ID: 7, Rule: "office", User: "eve", LoggedIn: true, Client: "192.168.50.11:4002", Server: "203.0.113.20:21", Pinhole: "x", Transfer: &status.TransferJSON{Verb: "RETR", Path: "b"}},
+		{ID: 8, Rule: "office", User: "joe", LoggedIn: true, Client: "192.168.50.11:4003", Server: "203.0.113.20:21", Transfer: &status.TransferJSON{Verb: "LIST", Diagnosis: "Nobody answers.", Evidence: []string{"answers: none"}}},
 	}})
 	writeSessions(&b, status.SessionsJSON{})
 	b.WriteString("--\n")
@@ -109,6 +110,9 @@ SESSION  RULE    USER            CLIENT              SEEN AS           SERVER   
 5        office  bob (no login)  192.168.50.11:4000  -                 203.0.113.20:21  -                                            0 B      1 min 15 s
 6        office  -               192.168.50.11:4001  -                 203.0.113.20:21  awaits a data connection                     0 B      0s
 7        office  eve             192.168.50.11:4002  -                 203.0.113.20:21  RETR b: awaits its data connection           0 B      0s
+8        office  joe             192.168.50.11:4003  -                 203.0.113.20:21  LIST: 0 B                                    0 B      0s
+    Nobody answers.
+      answers: none
 no sessions
 --
 PINHOLE  SESSION  STATE    BY    FROM                  TO                 LED TO              SEEN THERE AS  WAITED  CLOSES IN

@@ -40,6 +40,7 @@ const transferKey = t => `${t.session} ${t.time} ${t.verb} ${t.result}`;
 function transferCell(s, rates) {
 	const t = s.transfer;
 	if (t && s.pinhole) return {first: what(t), className: 'path', second: `waits for its data connection · ${s.pinhole}`};
+	if (t?.diagnosis) return {first: what(t), className: 'path', mark: cause(t), tone: 'warn', second: t.diagnosis};
 	if (t) {
 		return {first: what(t), className: 'path', second: `${bytes(t.bytes)} · ${rate(rates.of(s))} · ${t.kind}, ${t.mode}`};
 	}
