@@ -22,8 +22,8 @@ type exchange struct {
 	ours    string    // a reply of the gateway's own that waits for its turn; no server is asked
 	insists bool      // of ours: only an ABOR stands before it that may have been answered already
 	started bool      // a 1yz has been seen
-	since   uint32    // when its command came, in ms since the session began (and round again after 49 days)
 	aborted bool      // of ABOR: 426 has been seen, or the transfer's last reply; 226 may follow
+	since   uint32    // when its command came, in ms since the session began (and round again after 49 days)
 }
 
 // command is a command that is answered now, and waits for nobody.
