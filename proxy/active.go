@@ -69,7 +69,7 @@ func (s *session) activate(cmd ftp.Command, claimed netip.AddrPort, render func(
 	if err != nil {
 		return err
 	}
-	s.locked(func() { s.channel, s.declined = ch, nil })
+	s.locked(func() { s.channel = ch })
 	line := append(render(nil, ch.announced), "\r\n"...)
 	s.logAnnounced(cmd.Verb, func() string { return ftp.Quote(cmd.Line) }, line, ch)
 	return s.forward(exchange{verb: lookup(cmd.Verb), data: ch}, line)

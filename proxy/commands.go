@@ -254,6 +254,7 @@ func (s *session) negotiable(verb string) error {
 		}
 	}
 	s.dropChannel()
+	s.declined = nil
 	return s.reachable()
 }
 

@@ -101,7 +101,7 @@ func (s *session) expectClient(x exchange, r *ftp.Reply, port uint16, render fun
 	}
 	s.locked(func() {
 		s.dropChannel()
-		s.channel, s.declined = ch, nil
+		s.channel = ch
 		if s.over != nil || s.clientEOF { // too late: nobody will come
 			s.dropChannel()
 		}
