@@ -57,10 +57,14 @@ func (s *session) accountOf(x exchange, path string) Transfer {
 	return t
 }
 
-// openAccount is for a transfer that goes to the server.
+// openAccount is for a transfer that goes to the server. Who has not logged in has
+// no accounts: strangers shall not push out what failed for others.
 func (s *session) openAccount(cmd ftp.Command, ch *channel) *Transfer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.loggedIn {
+		return nil
+	}
 	t := s.account(cmd.Verb, string(cmd.Arg))
 	t.Kind, t.Result = kinds[cmd.Verb], Running
 	if ch != nil {
@@ -86,6 +90,9 @@ func (s *session) accountRefusal(x exchange, path string, r *policy.Refusal) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.loggedIn {
+		return
+	}
 	t := s.accountOf(x, path)
 	if kind, transfer := kinds[x.verb.name]; transfer {
 		t.Kind = kind
