@@ -72,6 +72,12 @@ rules:
 		}
 		r.await("from 192.168.50.20")
 	})
+	t.Run("past the rules", func(t *testing.T) {
+		if reply, _ := greeting(t, r.Host(lab.Router), "127.0.0.1:2121"); reply.Code != 421 {
+			t.Errorf("got %q", reply)
+		}
+		r.in(t).turnedAway(t, "127.0.0.1", "", "unknown_way", 1, "It came by a way that the configuration does not name: the listener was dialled directly")
+	})
 	t.Run("no free port", func(t *testing.T) {
 		r := r.in(t)
 		second := login(t, client, "203.0.113.20:21", dialogue.Options{})
@@ -102,7 +108,7 @@ rules:
 	r.turnedAway(t, "192.168.50.10", "out", "server_unreachable", 2, "The server cannot be reached from this router: ")
 	r.turnedAway(t, "192.168.50.10", "", "no_rule", 1, "There is no rule for an outbound connection from 192.168.50.10 to 198.51.100.1:21")
 	r.turnedAway(t, "192.168.50.20", "", "no_rule", 1, "from 192.168.50.20 to 203.0.113.20:21")
-	r.turnedAway(t, "192.168.50.10", "", "session_limit", 1, "limits.sessions_per_client is reached")
+	r.turnedAway(t, "192.168.50.10", "out", "session_limit", 1, "limits.sessions_per_client is reached")
 	r.stop()
 }
 
