@@ -16,9 +16,9 @@ var ErrUnavailable = errors.New("the packet filter is not available")
 
 // Counter is a Backend that counts. It is called like a Backend.
 type Counter interface {
-	// Seen returns how many packets the gate of an open hole has matched, whether or not they were admitted or got any
-	// further; known is false if the hole is not there any more.
-	Seen(h Hole) (packets uint64, known bool, err error)
+	// Seen returns how many packets the gates of open holes have matched, by the number of the hole, whether or not they
+	// were admitted or got any further. A hole that is not there any more is missing.
+	Seen(holes ...Hole) (packets map[uint64]uint64, err error)
 }
 
 // Guard is a Backend that closes the WAN for a Gateway where the host does not. It is called like a Backend.

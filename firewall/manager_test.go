@@ -24,7 +24,7 @@ func TestOpenIsTrue(t *testing.T) {
 		if h := l.Hole(); h.Pinhole != pinhole(1) || h.ID == 0 || !h.Expires.After(time.Now()) {
 			t.Errorf("hole %+v", h)
 		}
-		if got := m.Holes(); len(got) != 1 || got[0] != l.Hole() {
+		if got := m.Holes(); len(got) != 1 || got[0] != (Standing{l.Hole(), false}) {
 			t.Errorf("Holes() = %v", got)
 		}
 		before := time.Now()
@@ -40,6 +40,31 @@ func TestOpenIsTrue(t *testing.T) {
 		l.Used()
 		if s := m.Stats(); s.Opened != 1 || s.Released != 1 || s.Used != 0 || s.Open != 0 || s.Closing != 0 {
 			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// TestUsedIsNotOpen: a hole whose connection has come does not count as one that waits, does not expire, and is told apart
+// until its rules are gone.
+func TestUsedIsNotOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(cost)
+		m := started(t, f, Options{Lifetime: time.Minute})
+		waits, used := mustOpen(t, m, 1), mustOpen(t, m, 2)
+		used.Used()
+		if got := m.Holes(); !slices.Equal(got, []Standing{{waits.Hole(), false}, {used.Hole(), true}}) {
+			t.Errorf("Holes() = %v", got)
+		}
+		if s := m.Stats(); s.Open != 1 || s.Used != 1 {
+			t.Errorf("stats %+v", s)
+		}
+		time.Sleep(2 * spentDelay)
+		if got := m.Holes(); len(got) != 1 || f.inPlace() != 1 {
+			t.Errorf("after a while: Holes() = %v, and %d in place", got, f.inPlace())
+		}
+		time.Sleep(2 * time.Minute)
+		if s := m.Stats(); s.Open != 0 || s.Used != 1 || s.Expired != 1 || over(used) || !over(waits) {
+			t.Errorf("in the end: %+v", s)
 		}
 	})
 }

@@ -11,17 +11,17 @@ import (
 // why a connection did not come cannot be told afterwards: the kernel removes the hole by itself.
 const askBefore = 300 * time.Millisecond
 
-// Seen returns how many packets the gate of an open hole has matched; known is false where the backend does not count, or
-// the hole is not there any more. It waits until the backend is free.
-func (m *Manager) Seen(ctx context.Context, h Hole) (packets uint64, known bool, err error) {
+// Seen returns how many packets the gates of open holes have matched, by the number of the hole; those are missing of
+// which the backend does not count, or that are not there any more. It waits until the backend is free.
+func (m *Manager) Seen(ctx context.Context, holes ...Hole) (packets map[uint64]uint64, err error) {
 	counter, counts := m.backend.(Counter)
 	if !counts {
-		return 0, false, nil
+		return nil, nil
 	}
 	select {
 	case m.busy <- struct{}{}:
 	case <-ctx.Done():
-		return 0, false, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	defer func() {
 		<-m.busy
@@ -31,9 +31,9 @@ func (m *Manager) Seen(ctx context.Context, h Hole) (packets uint64, known bool,
 	err = m.refusal()
 	m.mu.Unlock()
 	if err != nil {
-		return 0, false, err
+		return nil, err
 	}
-	return counter.Seen(h)
+	return counter.Seen(holes...)
 }
 
 // unasked returns the leases whose life ends soon and of which the backend has not been asked yet. The caller holds m.mu.
@@ -56,15 +56,18 @@ func (m *Manager) unasked(now time.Time) (leases []*Lease) {
 
 // ask asks the backend of leases whose life ends soon.
 func (w *worker) ask(leases []*Lease) {
+	holes := make([]Hole, len(leases))
+	for i, l := range leases {
+		holes[i] = l.hole
+	}
+	packets, err := w.backend.(Counter).Seen(holes...)
+	if err != nil {
+		w.log.Debug("asking what has come to pinholes", zap.Error(err))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, l := range leases {
-		packets, known, err := w.backend.(Counter).Seen(l.hole)
-		if err != nil {
-			w.log.Debug("asking what has come to a pinhole", zap.Error(err))
-			continue
-		}
-		w.mu.Lock()
-		l.seen, l.known = packets, known
-		w.mu.Unlock()
+		l.seen, l.known = packets[l.hole.ID]
 	}
 }
 

@@ -58,11 +58,25 @@ func (m *Manager) Stats() Stats {
 	return s
 }
 
-// Holes returns the holes that wait for their connection, in the order in which they expire.
-func (m *Manager) Holes() []Hole {
+// Standing is a hole whose rules are in the kernel.
+type Standing struct {
+	Hole
+	Used bool // its connection has come: it admits nobody any more, and its rules go in a moment
+}
+
+// Holes returns the holes that wait for their connection, in the order in which they expire, and behind them those that
+// have been used and whose rules have not been removed yet.
+func (m *Manager) Holes() []Standing {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.holes()
+	all := make([]Standing, 0, len(m.open)+len(m.spent))
+	for _, h := range m.holes() {
+		all = append(all, Standing{Hole: h})
+	}
+	for _, s := range m.spent {
+		all = append(all, Standing{s.hole, true})
+	}
+	return all
 }
 
 func (m *Manager) holes() []Hole {

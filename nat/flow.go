@@ -23,6 +23,7 @@ type Flow struct {
 
 	// Guarded by flows.mu.
 	counters  Counters
+	onBegan   func() // nil: nobody asked
 	forgotten bool
 	closing   bool // its end is due
 	look      look
@@ -51,6 +52,17 @@ type Traffic struct {
 
 // Began is closed when the first packet has come.
 func (f *Flow) Began() <-chan struct{} { return f.began }
+
+// OnBegan has do called once when Began is closed, or now if it is closed already, without a goroutine that waits for it.
+// do must not block and must not call the Flows or its Flow.
+func (f *Flow) OnBegan(do func()) {
+	f.flows.mu.Lock()
+	defer f.flows.mu.Unlock()
+	f.onBegan = do
+	if !f.counters.Began.IsZero() {
+		do()
+	}
+}
 
 // Ended is closed when both sides have closed, when either has reset, or when
 // conntrack has dropped the connection. The first two are noticed by Counters, and by

@@ -204,10 +204,17 @@ func TestFlowOfARefusal(t *testing.T) {
 		t.Run(family, func(t *testing.T) {
 			nobody := netip.AddrPortFrom(a.routerIn, 50001)
 			flow := w.flows.Expect(a.client, nobody)
+			called, again := make(chan struct{}), make(chan struct{})
+			flow.OnBegan(func() { close(called) })
 			if _, err := w.client.dial(t, nobody); err == nil {
 				t.Fatal("somebody listens there")
 			}
 			wait(t, "began", flow.Began())
+			wait(t, "began, called", called)
+			flow.OnBegan(func() { close(again) })
+			if !isOver(again) {
+				t.Error("who asks after the beginning is not called")
+			}
 			wait(t, "ended", flow.Ended())
 			flow.Forget()
 			w.flows.mu.Lock()

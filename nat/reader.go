@@ -113,6 +113,9 @@ func (f *Flows) begin(e entry) *Flow {
 	f.tracked[e.tuple] = flow
 	f.stats.Running++
 	close(flow.began)
+	if flow.onBegan != nil {
+		flow.onBegan()
+	}
 	switch cleared, was := f.cleared[e.id]; {
 	case was && cleared.over():
 		f.end(flow, cleared.entry)

@@ -36,14 +36,16 @@ const (
 	Failed  Result = "failed"  // the server said so, or its reply never came
 	Refused Result = "refused" // by the gateway
 	Unused  Result = "unused"  // negotiated, and given up without a transfer
+	// LeftRunning: the gateway stopped, and its data connection went on.
+	LeftRunning Result = "left_running"
 )
 
 // Transfer is the account of one transfer, or of the negotiation of one that did
 // not come about.
 type Transfer struct {
 	Session   uint64
-	Began     time.Time     // when its command came, or the negotiation's
-	Duration  time.Duration // to its last reply, or to now
+	Began     time.Time     // when its command came; of a negotiation without a transfer: PORT, or the reply to PASV
+	Duration  time.Duration // from then to its last reply, to the end of the wait, or to now
 	Rule      string
 	Direction string // of the rule: outbound, inbound
 	User      string // as sent
@@ -76,6 +78,7 @@ const (
 	CauseNoConnection  Cause = "never_connected"     // nothing came
 	CauseElsewhere     Cause = "from_elsewhere"      // it came from another address or by another interface
 	CauseDropped       Cause = "dropped"             // it came and was dropped on this host
+	CauseUnanswered    Cause = "unanswered"          // it was led on, and whom it was led to is silent
 	CauseLate          Cause = "after_expiry"        // it came after the pinhole's life
 	CauseServer        Cause = "server_refused"      // 425, 426, 451, 550 of the server
 	CauseForeign       Cause = "foreign_address"     // the client announced an address that is not its own
@@ -89,14 +92,16 @@ const (
 	CauseLeft          Cause = "gone"                // one side left in the middle
 	CauseStalled       Cause = "stalled"             // no byte within timeouts.data_idle
 	CauseNotNegotiated Cause = "not_negotiated"      // a transfer without PORT or PASV before it
+	CauseSyntax        Cause = "syntax"              // the client's PORT or EPRT cannot be read
+	CauseStopped       Cause = "gateway_stopped"     // while the transfer ran, or waited
 )
 
 // Causes are all of them.
 var Causes = []Cause{
-	CauseNoConnection, CauseElsewhere, CauseDropped, CauseLate, CauseServer,
+	CauseNoConnection, CauseElsewhere, CauseDropped, CauseUnanswered, CauseLate, CauseServer,
 	CauseForeign, CauseTLS, CauseRewritten, CauseKernelHelper, CauseExhausted,
 	CauseFirewall, CausePolicy, CauseUnusableReply, CauseLeft, CauseStalled,
-	CauseNotNegotiated,
+	CauseNotNegotiated, CauseSyntax, CauseStopped,
 }
 
 // Session is a session at one moment.
@@ -112,10 +117,10 @@ type Session struct {
 	Began, Heard    time.Time      // Heard: the last line of either side
 	TLS             bool           // passes unread
 	Transfers       int            // done
-	Failed          int
-	Bytes           uint64    // carried by all data connections so far
-	Transfer        *Transfer // the running one; nil: none
-	Pinhole         string    // negotiated and not yet used, as text; "": none
+	Failed          int            // that did not happen, and negotiations that led to none
+	Bytes           uint64         // carried by all data connections so far
+	Transfer        *Transfer      // the running one, with a diagnosis if it is known what keeps its data away; nil: none
+	Pinhole         string         // that waits for its connection, as text; "": none
 }
 
 // Stats are the numbers of a Server at one moment. Counters start at 0 with it.

@@ -79,7 +79,7 @@ func (s *session) activate(cmd ftp.Command, claimed netip.AddrPort, render func(
 // at once.
 func (s *session) portReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Code/100 > 3 {
-		s.accountDecline(x.verb, x.data, r)
+		s.accountDecline(x, r)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		x.data.close()

@@ -53,10 +53,12 @@ func (s *session) recover(cmd ftp.Command, err error) error {
 	var refusal *policy.Refusal
 	switch {
 	case errors.As(err, &syntax):
-		return s.reject(cmd.Verb, syntax)
+		s.reject(cmd.Verb, syntax)
+		s.accountRefusal(s.command(cmd.Verb), string(cmd.Arg), asRefusal(syntax))
+		return nil // if it was the last one, the loop sees the end
 	case errors.As(err, &refusal):
 		s.refuse(cmd.Verb, refusal)
-		s.accountRefusal(cmd.Verb, string(cmd.Arg), refusal)
+		s.accountRefusal(s.command(cmd.Verb), string(cmd.Arg), refusal)
 		return nil
 	case errors.Is(err, ftp.ErrLineTimeout):
 		s.end(ending{say: "421 Timeout.", why: err.Error()})
@@ -121,6 +123,7 @@ func (s *session) permit(v *verb, cmd ftp.Command) error {
 // forward sends a command on; its exchange joins the queue first, so that no
 // reply can be quicker.
 func (s *session) forward(x exchange, command []byte) error {
+	x.since = s.moment()
 	if !s.enqueue(x) {
 		return errEnded
 	}
@@ -144,7 +147,7 @@ func (s *session) enqueue(x exchange) bool {
 }
 
 // reject answers a line that is no FTP.
-func (s *session) reject(verb string, e *ftp.SyntaxError) error {
+func (s *session) reject(verb string, e *ftp.SyntaxError) {
 	var tooMany bool
 	s.locked(func() {
 		s.errors++
@@ -156,7 +159,7 @@ func (s *session) reject(verb string, e *ftp.SyntaxError) error {
 		e = &ftp.SyntaxError{Code: 421, Say: "Too many errors.", Why: e.Why}
 	default:
 		s.refuse(verb, asRefusal(e))
-		return nil
+		return
 	}
 	s.logRefusal(verb, asRefusal(e))
 	last := ending{why: e.Why}
@@ -164,7 +167,6 @@ func (s *session) reject(verb string, e *ftp.SyntaxError) error {
 		last.say = string(trimLine(replyLine(asRefusal(e))))
 	}
 	s.end(last)
-	return nil // the loop sees the end
 }
 
 // refuse answers a command in the server's stead, in its turn: behind the
@@ -252,6 +254,7 @@ func (s *session) negotiable(verb string) error {
 		}
 	}
 	s.dropChannel()
+	s.declined = nil
 	return s.reachable()
 }
 
@@ -281,7 +284,7 @@ func (s *session) claimChannel() (*channel, error) {
 		s.dropChannel()
 		return nil, &policy.Refusal{Reason: policy.Expired, Code: 425, Say: "The data connection was not used in time, use PORT or PASV again.", Why: "the pinhole has expired"}
 	}
-	s.channel, s.block = nil, nil
+	s.channel, s.block, s.declined = nil, nil, nil
 	if s.blocks {
 		s.block = ch // may carry the next file as well
 	}

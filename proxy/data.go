@@ -80,6 +80,7 @@ func (s *session) open(verb string, connector, listener *leg, listening netip.Ad
 		return nil, noDataConnection("%w", err)
 	}
 	ch.opened = time.Now()
+	ch.flow.OnBegan(ch.lease.Used)
 	ch.lease.OnEnd(func() { // also when it expires, however long the session then idles
 		ch.returnPort()
 		if !ch.used() && !time.Now().Before(ch.lease.Hole().Expires) {

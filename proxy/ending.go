@@ -14,7 +14,7 @@ import (
 type ending struct {
 	say  string // last line for the client, without line end; "" for none
 	why  string // for the log
-	quit bool   // ask the server to let a running transfer finish (RFC 959 §4.1.1, QUIT)
+	stop bool   // the gateway stops: the server is asked to let a running transfer finish (RFC 959 §4.1.1, QUIT)
 }
 
 // errEnded stops a loop of a session that is over.
@@ -41,7 +41,7 @@ func (s *session) endLocked(e ending) {
 		lastWords(s.client.NetConn(), strings.TrimSuffix(string(last), "\r\n"))
 	}
 	s.held = nil
-	if e.quit && !s.secured {
+	if e.stop && !s.secured {
 		lastWords(s.server.NetConn(), "QUIT")
 	}
 	s.forget()

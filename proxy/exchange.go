@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"slices"
+	"time"
 
 	"github.com/ftpgate/ftpgate/proxy/ftp"
 )
@@ -22,6 +23,20 @@ type exchange struct {
 	insists bool      // of ours: only an ABOR stands before it that may have been answered already
 	started bool      // a 1yz has been seen
 	aborted bool      // of ABOR: 426 has been seen, or the transfer's last reply; 226 may follow
+	since   uint32    // when its command came, in ms since the session began (and round again after 49 days)
+}
+
+// command is a command that is answered now, and waits for nobody.
+func (s *session) command(verb string) exchange {
+	return exchange{verb: lookup(verb), since: s.moment()}
+}
+
+// moment is now, as exchanges have it.
+func (s *session) moment() uint32 { return uint32(time.Since(s.born) / time.Millisecond) }
+
+// lasted is the time from the command to now.
+func (s *session) lasted(x exchange) time.Duration {
+	return time.Duration(s.moment()-x.since) * time.Millisecond
 }
 
 // queue is the order in which a session's replies are due. It is guarded by

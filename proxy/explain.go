@@ -12,9 +12,10 @@ import (
 
 // Witness tells what the host has seen of a data connection that did not come.
 type Witness interface {
-	// Seen returns how many packets the gate of a pinhole has matched; known is
-	// false where the kernel does not count, or no more.
-	Seen(h firewall.Hole) (packets uint64, known bool)
+	// Seen returns how many packets the gates of pinholes have matched, by the
+	// number of the hole; those are missing that the kernel does not count, or
+	// no more.
+	Seen(holes ...firewall.Hole) map[uint64]uint64
 	// Refused returns the beginnings of connections to lent ports, since a
 	// moment, that no pinhole has admitted.
 	Refused(since time.Time) []RefusedPacket
@@ -45,11 +46,12 @@ type facts struct {
 	opened    time.Time
 	waited    time.Duration
 	expired   bool
-	came      bool   // conntrack has told of it
-	code      int    // of the last reply; 0: none
-	reply     string // as sent, with the code
-	seen      uint64 // packets that the gate has matched
-	counted   bool   // seen is known
+	came      bool      // conntrack has told of it
+	silent    time.Time // when its SYN came, if nobody has answered it; zero: somebody has
+	code      int       // of the last reply; 0: none
+	reply     string    // as sent, with the code
+	seen      uint64    // packets that the gate has matched
+	counted   bool      // seen is known
 	refused   []RefusedPacket
 	helper    string // on either control connection
 	blocked   string // why the host would not forward
@@ -75,19 +77,40 @@ func (f facts) expected() string {
 // explain finds the cause of a data connection that did not carry what it was
 // meant for. What was seen on the wire comes before what was said.
 func explain(f facts) Diagnosis {
-	if f.came {
+	// A refusal of the file has nothing to do with the data connection.
+	refused := f.code >= 500 || f.code == 450 || f.code == 451 || f.code == 452
+	switch {
+	case f.came && !f.silent.IsZero() && !refused:
+		return f.bySilence()
+	case f.came:
 		return f.byServer()
 	}
-	for _, look := range []func(facts) (Diagnosis, bool){facts.byHelper, facts.byPacket, facts.byDrop} {
+	for _, look := range looks {
 		if d, found := look(f); found {
 			return d
 		}
 	}
-	if f.code >= 500 || f.code == 450 || f.code == 451 || f.code == 452 {
+	if refused {
 		return f.byServer()
 	}
 	return f.byNothing()
 }
+
+// soFar is what is known of a data connection that is still waited for. As long
+// as nothing has come there is no cause.
+func (f facts) soFar() Diagnosis {
+	for _, look := range looks {
+		if d, found := look(f); found {
+			return d
+		}
+	}
+	return Diagnosis{Evidence: f.evidence(), Sentence: fmt.Sprintf("No SYN has come so far: the %s's, from %s to %s by %s, has been awaited for %s.",
+		f.connector(), f.hole.Source, f.hole.Destination, f.hole.Interface, brief(f.waited))}
+}
+
+// looks are for what was seen on this host, the one that explains the others
+// first.
+var looks = []func(facts) (Diagnosis, bool){facts.byHelper, facts.byPacket, facts.byDrop}
 
 // byServer is for a connection that came, or that the server did not want.
 func (f facts) byServer() Diagnosis {
@@ -109,37 +132,60 @@ func (f facts) byHelper() (Diagnosis, bool) {
 	}, true
 }
 
-// byPacket is for what came to a lent port and was not admitted.
+// byPacket is for what came to a lent port and was not admitted. The first packet
+// gives the cause; how many there were, and which was the last, is evidence.
 func (f facts) byPacket() (d Diagnosis, found bool) {
-	who := f.connector()
+	var first, last RefusedPacket
+	count := 0
 	for _, r := range f.refused {
-		same := r.Destination == f.hole.Destination
-		switch {
-		case same && r.Source.Addr() != f.hole.Source:
-			d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
-				"A connection for this pinhole came from %s, but the %s's control connection comes from %s: another address is not admitted.",
-				r.Source.Addr(), who, f.hole.Source)}
-		case same && r.Interface != f.hole.Interface:
-			d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
-				"The %s's connection came by interface %s, but the way to %s is by %s: another interface is not admitted.",
-				who, r.Interface, f.hole.Source, f.hole.Interface)}
-		case same && !r.At.Before(f.hole.Expires):
-			d = Diagnosis{Cause: CauseLate, Sentence: fmt.Sprintf(
-				"The %s connected %s after its pinhole had expired (firewall.pinhole_timeout).", who, brief(r.At.Sub(f.hole.Expires)))}
-		case same && f.hole.SourcePort != 0 && r.Source.Port() != f.hole.SourcePort:
-			d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
-				"The %s connected from port %d, but this rule admits port %d alone (data.active_source_port_20).", who, r.Source.Port(), f.hole.SourcePort)}
-		case r.Source.Addr() == f.hole.Source && r.Destination.Addr() == f.hole.Destination.Addr() && !same:
-			d = Diagnosis{Cause: CauseRewritten, Sentence: fmt.Sprintf(
-				"Another device on the way rewrites too: port %d was announced, and the %s connected to %d.",
-				f.announced.Port(), who, r.Destination.Port())}
-		default:
+		why, misfit := f.misfit(r)
+		if !misfit {
 			continue
 		}
-		d.Evidence = append(f.evidence(), "refused: "+r.String())
-		return d, true
+		if count++; count == 1 {
+			first, d = r, why
+		}
+		last = r
 	}
-	return Diagnosis{}, false
+	if count == 0 {
+		return Diagnosis{}, false
+	}
+	seen := fmt.Sprintf("refused: %s, at hook prerouting", first)
+	if count > 1 {
+		seen += fmt.Sprintf("; %d of them in all, the last a %s", count, last)
+	}
+	d.Evidence = append(f.evidence(), seen)
+	return d, true
+}
+
+// misfit says why a packet is none that the pinhole admits, if it was meant for
+// it.
+func (f facts) misfit(r RefusedPacket) (d Diagnosis, meant bool) {
+	who := f.connector()
+	same := r.Destination == f.hole.Destination
+	switch {
+	case same && r.Source.Addr() != f.hole.Source:
+		d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
+			"A connection for this pinhole came from %s, but the %s's control connection comes from %s: another address is not admitted.",
+			r.Source.Addr(), who, f.hole.Source)}
+	case same && r.Interface != f.hole.Interface:
+		d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
+			"The %s's connection came by interface %s, but the way to %s is by %s: another interface is not admitted.",
+			who, r.Interface, f.hole.Source, f.hole.Interface)}
+	case same && !r.At.Before(f.hole.Expires):
+		d = Diagnosis{Cause: CauseLate, Sentence: fmt.Sprintf(
+			"The %s connected %s after its pinhole had expired (firewall.pinhole_timeout).", who, brief(r.At.Sub(f.hole.Expires)))}
+	case same && f.hole.SourcePort != 0 && r.Source.Port() != f.hole.SourcePort:
+		d = Diagnosis{Cause: CauseElsewhere, Sentence: fmt.Sprintf(
+			"The %s connected from port %d, but this rule admits port %d alone (data.active_source_port_20).", who, r.Source.Port(), f.hole.SourcePort)}
+	case r.Source.Addr() == f.hole.Source && r.Destination.Addr() == f.hole.Destination.Addr() && !same:
+		d = Diagnosis{Cause: CauseRewritten, Sentence: fmt.Sprintf(
+			"Another device on the way rewrites too: port %d was announced, and the %s connected to %d.",
+			f.announced.Port(), who, r.Destination.Port())}
+	default:
+		return Diagnosis{}, false
+	}
+	return d, true
 }
 
 // byDrop is for what came through the gate and got no further.
@@ -154,6 +200,19 @@ func (f facts) byDrop() (Diagnosis, bool) {
 		d.Sentence = fmt.Sprintf("The %s's SYN came through the pinhole and was dropped on this host, at hook forward or postrouting, by a rule that is not ftpgate's: ftpgate doctor names it.", f.connector())
 	}
 	return d, true
+}
+
+// bySilence is for what was admitted and led on, and never answered.
+func (f facts) bySilence() Diagnosis {
+	who := map[bool]string{true: "server", false: "client"}[f.passive]
+	onward := f.hole.Onward()
+	return Diagnosis{
+		Cause: CauseUnanswered,
+		Sentence: fmt.Sprintf("The %s's SYN came through the pinhole and was led to the %s, to %s, which did not answer: a firewall of the %s, or one between this router and it, drops it.",
+			f.connector(), who, onward, who),
+		Evidence: append(f.evidence(), fmt.Sprintf("admitted at hook prerouting: SYN at %s, led to %s; answers until %s: none",
+			f.silent.Format("15:04:05.000"), onward, f.opened.Add(f.waited).Format("15:04:05.000"))),
+	}
 }
 
 // byNothing is for what never came.
@@ -210,6 +269,9 @@ func explainRefusal(r *policy.Refusal) Diagnosis {
 	case policy.BadReply:
 		d.Cause = CauseUnusableReply
 		d.Sentence = "The server's answer does not say where it listens: " + r.Why + "."
+	case policy.Syntax:
+		d.Cause = CauseSyntax
+		d.Sentence = "The client's command cannot be read: " + r.Why + "."
 	case policy.NotNegotiated:
 		d.Cause = CauseNotNegotiated
 		d.Sentence = "The client asked for a transfer without PORT or PASV before it."

@@ -59,7 +59,12 @@ func TestExplain(t *testing.T) {
 		"no such file":        {func(f *facts) { f.code, f.reply = 550, "550 No such file." }, CauseServer, `The server answered "550 No such file."`},
 		"broken off": {func(f *facts) { f.came, f.code, f.reply = true, 426, "426 Connection closed." }, CauseServer,
 			`The server answered "426 Connection closed."`},
-		"no last word": {func(f *facts) { f.came = true }, CauseLeft, "ended before the server had said"},
+		"nobody answers the client": {func(f *facts) { f.came, f.silent, f.code = true, opened, 425 }, CauseUnanswered,
+			"The client's SYN came through the pinhole and was led to the server, to 192.168.1.5:40000, which did not answer: a firewall of the server"},
+		"nobody answers the server": {func(f *facts) { f.came, f.silent, f.passive = true, opened, false }, CauseUnanswered,
+			"The server's SYN came through the pinhole and was led to the client, to 192.168.1.5:40000, which did not answer: a firewall of the client"},
+		"nobody answers, and there is no file": {func(f *facts) { f.came, f.silent, f.code, f.reply = true, opened, 550, "550 No." }, CauseServer, `The server answered "550 No."`},
+		"no last word":                         {func(f *facts) { f.came = true }, CauseLeft, "ended before the server had said"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := base
@@ -78,11 +83,39 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestSoFar: what is known while the connection is still waited for is what was
+// seen, and no verdict as long as nothing was.
+func TestSoFar(t *testing.T) {
+	opened := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	f := facts{
+		hole: firewall.Hole{Pinhole: firewall.Pinhole{Interface: "wan0", Source: netip.MustParseAddr("198.51.100.20"),
+			Destination: netip.MustParseAddrPort("203.0.113.1:50001")}, Expires: opened.Add(time.Minute)},
+		announced: netip.MustParseAddrPort("203.0.113.1:50001"), passive: true, opened: opened, waited: 7 * time.Second, counted: true,
+	}
+	const silence = "No SYN has come so far: the client's, from 198.51.100.20 to 203.0.113.1:50001 by wan0, has been awaited for 7s."
+	if d := f.soFar(); d.Cause != CauseNone || d.Sentence != silence || len(d.Evidence) != 2 || d.Evidence[1] != "packets at the pinhole: 0" {
+		t.Errorf("%+v", d)
+	}
+	for i := range 3 {
+		f.refused = append(f.refused, RefusedPacket{opened.Add(time.Duration(i+1) * time.Second), "wan0",
+			netip.AddrPortFrom(netip.MustParseAddr("198.51.100.99"), uint16(4000+i)), f.hole.Destination})
+	}
+	const seen = "refused: SYN from 198.51.100.99:4000 to 203.0.113.1:50001 by wan0 at 12:00:01.000, at hook prerouting; " +
+		"3 of them in all, the last a SYN from 198.51.100.99:4002 to 203.0.113.1:50001 by wan0 at 12:00:03.000"
+	if d := f.soFar(); d.Cause != CauseElsewhere || d.Evidence[len(d.Evidence)-1] != seen {
+		t.Errorf("%+v", d)
+	}
+	f.refused, f.seen = nil, 2
+	if d := f.soFar(); d.Cause != CauseDropped {
+		t.Errorf("%+v", d)
+	}
+}
+
 // TestExplainRefusal: each refusal that concerns data connections has its cause.
 func TestExplainRefusal(t *testing.T) {
 	for reason, cause := range map[policy.Reason]Cause{
 		policy.ForeignData: CauseForeign, policy.Exhausted: CauseExhausted, policy.NoPinhole: CauseFirewall,
-		policy.BadReply: CauseUnusableReply, policy.NotNegotiated: CauseNotNegotiated, policy.Expired: CauseNoConnection,
+		policy.BadReply: CauseUnusableReply, policy.Syntax: CauseSyntax, policy.NotNegotiated: CauseNotNegotiated, policy.Expired: CauseNoConnection,
 		policy.ModeDenied: CausePolicy, policy.CommandDenied: CausePolicy, policy.PortDenied: CausePolicy,
 	} {
 		d := explainRefusal(&policy.Refusal{Code: 501, Say: "No.", Why: "the reason of it", Reason: reason})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // fakeFlows are data connections that the test lets come and go.
@@ -18,6 +19,8 @@ type fakeFlow struct {
 	began, ended chan struct{}
 
 	mu        sync.Mutex
+	onBegan   func()
+	since     time.Time // when its packet came, if nobody answers; zero: somebody did
 	bytes     uint64
 	over      bool
 	watched   bool // its end is looked for
@@ -58,7 +61,41 @@ func (f *fakeFlows) watched() (n int) {
 }
 
 func (f *fakeFlow) Began() <-chan struct{} { return f.began }
+
+func (f *fakeFlow) OnBegan(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onBegan = do
+	if isClosed(f.began) {
+		do()
+	}
+}
+
+// begin is the first packet, as conntrack tells of it.
+func (f *fakeFlow) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if isClosed(f.began) {
+		return
+	}
+	close(f.began)
+	f.onBegan()
+}
+
 func (f *fakeFlow) Ended() <-chan struct{} { return f.ended }
+
+// silent has nobody answer, from now on.
+func (f *fakeFlow) silent() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.since = time.Now()
+}
+
+func (f *fakeFlow) Unanswered() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.since
+}
 
 // Closing and Payload are what an end is noticed by, as in the kernel.
 func (f *fakeFlow) Closing() {

@@ -27,6 +27,7 @@ type journal struct {
 	successes ring
 	begun     map[string]uint64
 	refusals  map[policy.Reason]uint64
+	turned    turnedAway
 	transfers map[TransferClass]TransferCount
 	causes    map[Cause]uint64
 }

@@ -20,7 +20,7 @@ func (s *session) loginReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	}
 	switch {
 	case r.Code == 230 || r.Code == 232 || r.Code == 202 && x.verb.name != "USER":
-		s.loggedIn = true
+		s.loggedIn, s.declined = true, nil
 	case r.Code == 530:
 		s.failures++
 		s.logLoginFailure(x)

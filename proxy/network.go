@@ -32,11 +32,15 @@ type Way struct {
 // Flow is one data connection as the kernel sees it.
 type Flow interface {
 	Began() <-chan struct{} // closed when its first packet has passed
+	OnBegan(func())         // called once when Began is closed, or now if it is; must not block or call the Flow
 	Ended() <-chan struct{} // closed when both sides have closed it, once that is due or Payload has been asked
 	Closing()               // its end is due: it has been said that the transfer is over
 	// Payload is what both directions have carried so far, in bytes,
 	// approximately; known is false where the host does not count.
 	Payload() (bytes uint64, known bool)
+	// Unanswered returns when the first packet came, as long as none has gone
+	// back; zero: one has, or it is not known.
+	Unanswered() (since time.Time)
 	Kill() error // cuts it
 	Forget()     // ends the watch; idempotent
 }

@@ -51,23 +51,23 @@ func (s *session) extendedPassive(cmd ftp.Command) error {
 // connection goes to the server that the control connection goes to.
 func (s *session) passiveReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Code/100 != 2 {
-		s.accountDecline(x.verb, nil, r)
+		s.accountDecline(x, r)
 		return r.Bytes(), nil
 	}
 	if r.Code != 227 {
-		return s.unusable(r, "PASV", fmt.Errorf("PASV was answered with %d", r.Code))
+		return s.unusable(x, r, fmt.Errorf("PASV was answered with %d", r.Code))
 	}
 	claimed, err := ftp.FindPassive(r.Text())
 	if err != nil {
-		return s.unusable(r, "PASV", err)
+		return s.unusable(x, r, err)
 	}
-	return s.expectClient(r, "PASV", claimed.Port(), func(ap netip.AddrPort) []byte { return ftp.AppendPassive(nil, ap) })
+	return s.expectClient(x, r, claimed.Port(), func(ap netip.AddrPort) []byte { return ftp.AppendPassive(nil, ap) })
 }
 
 // extendedPassiveReply follows EPSV.
 func (s *session) extendedPassiveReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if r.Code/100 != 2 {
-		s.accountDecline(x.verb, nil, r)
+		s.accountDecline(x, r)
 		return r.Bytes(), nil
 	}
 	if x.arg == "ALL" && r.Code != 229 {
@@ -77,26 +77,26 @@ func (s *session) extendedPassiveReply(x exchange, r *ftp.Reply) ([]byte, error)
 		return r.Bytes(), nil
 	}
 	if r.Code != 229 || x.arg == "ALL" {
-		return s.unusable(r, "EPSV", fmt.Errorf("EPSV %s was answered with %d", x.arg, r.Code))
+		return s.unusable(x, r, fmt.Errorf("EPSV %s was answered with %d", x.arg, r.Code))
 	}
 	port, err := ftp.FindExtendedPassive(r.Text())
 	if err != nil {
-		return s.unusable(r, "EPSV", err)
+		return s.unusable(x, r, err)
 	}
-	return s.expectClient(r, "EPSV", port, func(ap netip.AddrPort) []byte { return ftp.AppendExtendedPassive(nil, ap.Port()) })
+	return s.expectClient(x, r, port, func(ap netip.AddrPort) []byte { return ftp.AppendExtendedPassive(nil, ap.Port()) })
 }
 
 // expectClient opens the way from the client to the server's data port and
 // announces it; what cannot be opened becomes a 425 in the 227's place.
-func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render func(netip.AddrPort) []byte) ([]byte, error) {
+func (s *session) expectClient(x exchange, r *ftp.Reply, port uint16, render func(netip.AddrPort) []byte) ([]byte, error) {
 	if err := policy.DataPort(port); err != nil {
-		return s.unusable(r, verb, err)
+		return s.unusable(x, r, err)
 	}
-	ch, err := s.open(verb, &s.clientLeg, &s.serverLeg, netip.AddrPortFrom(s.serverLeg.peer.Addr(), port), 0)
+	ch, err := s.open(x.verb.name, &s.clientLeg, &s.serverLeg, netip.AddrPortFrom(s.serverLeg.peer.Addr(), port), 0)
 	if err != nil {
 		refusal := asRefusal(err)
-		s.logRefusal(verb, refusal)
-		s.accountRefusal(verb, "", refusal)
+		s.logRefusal(x.verb.name, refusal)
+		s.accountRefusal(x, "", refusal)
 		return replyLine(refusal), nil
 	}
 	s.locked(func() {
@@ -107,14 +107,14 @@ func (s *session) expectClient(r *ftp.Reply, verb string, port uint16, render fu
 		}
 	})
 	line := render(ch.announced)
-	s.logAnnounced(verb, func() string { return fmt.Sprintf("%d %s", r.Code, ftp.Quote(r.Text())) }, line, ch)
+	s.logAnnounced(x.verb.name, func() string { return fmt.Sprintf("%d %s", r.Code, ftp.Quote(r.Text())) }, line, ch)
 	return line, nil
 }
 
 // unusable replaces a passive reply that opens nothing (RFC 6384 §6).
-func (s *session) unusable(r *ftp.Reply, verb string, err error) ([]byte, error) {
+func (s *session) unusable(x exchange, r *ftp.Reply, err error) ([]byte, error) {
 	refusal := &policy.Refusal{Reason: policy.BadReply, Code: 425, Say: "Can't open data connection.", Why: fmt.Sprintf("the server's %s is unusable: %v", quote(r), err)}
-	s.logRefusal(verb, refusal)
-	s.accountRefusal(verb, "", refusal)
+	s.logRefusal(x.verb.name, refusal)
+	s.accountRefusal(x, "", refusal)
 	return replyLine(refusal), nil
 }

@@ -92,12 +92,16 @@ func (p *play) step(s step) {
 		p.count(len(p.lab.kernel.log), "pinholes have been opened")
 	case "lent":
 		p.count(p.lab.settings.Ports.Stats().Lent, "ports are lent")
-	case "connected", "carried", "finished", "killed":
+	case "connected", "unanswered", "carried", "finished", "killed":
 		p.flow(s)
 	case "accounts":
 		p.count(len(p.lab.gateway.Transfers()), "accounts are kept")
 	case "account":
 		p.account(s.arg)
+	case "because", "took":
+		p.explained(s)
+	case "pinholes":
+		p.pinholes(s.arg)
 	case "session":
 		p.session(s.arg)
 	case "firewall":
@@ -223,6 +227,39 @@ func (p *play) account(want string) {
 	}
 }
 
+// explained compares the diagnosis of the newest account, or how long it took.
+func (p *play) explained(s step) {
+	p.Helper()
+	t := p.lab.gateway.Transfers()[0]
+	if s.verb == "took" {
+		if t.Duration != p.duration(s.arg) || t.Began.Add(t.Duration).After(time.Now()) {
+			p.failf("it took %s, from %s on; now it is %s", t.Duration, t.Began, time.Now())
+		}
+		return
+	}
+	if all := t.Sentence + " " + strings.Join(t.Evidence, "; "); !strings.Contains(all, s.arg) {
+		p.failf("it says %q", all)
+	}
+}
+
+// pinholes compares those in place, and what is known of them: as the host is none
+// here, no more than how long they have waited.
+func (p *play) pinholes(want string) {
+	p.Helper()
+	got := "none"
+	for i, h := range p.lab.gateway.Holes() {
+		if i > 0 {
+			got += ", "
+		} else {
+			got = ""
+		}
+		got += map[bool]string{true: "used", false: "waiting " + h.Waited.String()}[h.Used]
+	}
+	if got != want {
+		p.failf("got %q", got)
+	}
+}
+
 // session compares what is told of the only session.
 func (p *play) session(want string) {
 	p.Helper()
@@ -234,6 +271,9 @@ func (p *play) session(want string) {
 	got := fmt.Sprintf("%s %s by %s to %s as %s: %d done, %d failed, %d bytes", v.User, v.Client, v.ClientVia, v.Server, v.SeenAs, v.Transfers, v.Failed, v.Bytes)
 	if v.Transfer != nil {
 		got += fmt.Sprintf("; %s %s %s, %d bytes", v.Transfer.Result, v.Transfer.Verb, v.Transfer.Path, v.Transfer.Bytes)
+		if v.Transfer.Cause != "" {
+			got += ", " + string(v.Transfer.Cause)
+		}
 	}
 	if v.Pinhole != "" {
 		got += "; awaits " + v.Pinhole
@@ -251,12 +291,16 @@ func (p *play) flow(s step) {
 		p.failf("%v", err)
 	}
 	switch s.verb {
-	case "connected":
+	case "connected", "unanswered":
 		if !p.lab.kernel.admits(f.source, f.destination) {
 			p.failf("no pinhole admits it, open: %q", p.lab.kernel.holes())
 		}
-		f.carry(p.bytes(s.arg))
-		closeOnce(f.began)
+		if s.verb == "unanswered" {
+			f.silent()
+		} else {
+			f.carry(p.bytes(s.arg))
+		}
+		f.begin()
 	case "carried":
 		more, relative := strings.CutPrefix(s.arg, "+")
 		n := p.bytes(more)

@@ -175,7 +175,7 @@ func (s *session) overtake(i int) int {
 func (s *session) skipUnanswered(r *ftp.Reply) {
 	for s.queue.unanswered(r) {
 		if x := s.queue.waiting[0]; x.data != nil {
-			s.closeAccount(x.account, false, "", Diagnosis{Cause: CauseLeft, Sentence: "The server went on to the next command without saying how the transfer went."})
+			s.closeAccount(x.account, Failed, "", Diagnosis{Cause: CauseLeft, Sentence: "The server went on to the next command without saying how the transfer went."})
 			x.data.close()
 			s.tally.watch(x.data, x.account)
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/ftpgate/ftpgate/nat"
 	"github.com/ftpgate/ftpgate/proxy/policy"
@@ -94,4 +95,15 @@ type kernelFlow struct{ *nat.Flow }
 func (f kernelFlow) Payload() (bytes uint64, known bool) {
 	c, _ := f.Counters()
 	return c.Original.Payload + c.Reply.Payload, c.Original.Packets > 0
+}
+
+// Unanswered looks at what has gone back: a SYN, ACK or a reset would be the
+// first. How often the SYN was sent is not known: conntrack does not count those
+// that repeat it.
+func (f kernelFlow) Unanswered() (since time.Time) {
+	c, err := f.Counters()
+	if err != nil || c.Original.Packets == 0 || c.Reply.Packets > 0 {
+		return time.Time{}
+	}
+	return c.Began
 }

@@ -52,9 +52,10 @@ type Server struct {
 	running  sync.WaitGroup
 }
 
-// Pinholes opens pinholes; *firewall.Manager does.
+// Pinholes opens pinholes, and tells which are in place; *firewall.Manager does.
 type Pinholes interface {
 	Open(ctx context.Context, p firewall.Pinhole) (*firewall.Lease, error)
+	Holes() []firewall.Standing
 }
 
 // hostRule is a client under a rule. Over IPv6 a client is its /64, from which
@@ -122,13 +123,13 @@ func (g *Server) handle(conn net.Conn) {
 	settings := g.current()
 	arrival, way, err := settings.Network.Arrival(conn)
 	if err != nil {
-		g.Log.Warn("a connection of unknown origin was closed", zap.Stringer("client", conn.RemoteAddr()), zap.Error(err))
-		conn.Close()
+		g.turnAway(conn, policy.Arrival{Client: addrPort(conn.RemoteAddr()), Dialled: addrPort(conn.LocalAddr())}, "",
+			&policy.Refusal{Reason: policy.UnknownWay, Code: 421, Say: "This connection is not allowed here.", Why: err.Error()})
 		return
 	}
-	s, err := g.admit(settings, arrival)
+	s, rule, err := g.admit(settings, arrival)
 	if err != nil {
-		g.turnAway(conn, arrival, "", err)
+		g.turnAway(conn, arrival, rule, err)
 		return
 	}
 	begun := false
@@ -142,41 +143,42 @@ func (g *Server) handle(conn net.Conn) {
 	s.serverLeg.mark = way.Mark
 	server, err := g.dial(s, arrival)
 	if err != nil {
-		g.turnAway(conn, arrival, s.rule.Name, err)
+		g.turnAway(conn, arrival, rule, err)
 		return
 	}
 	begun = s.converse(conn, server)
 }
 
-// admit finds the rule and counts the session under its limits.
-func (g *Server) admit(settings *Settings, a policy.Arrival) (*session, error) {
+// admit finds the rule and counts the session under its limits. It names the rule
+// also where its limits refuse.
+func (g *Server) admit(settings *Settings, a policy.Arrival) (s *session, name string, err error) {
 	rule, server, err := settings.Rules.Decide(a)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	host := hostUnder(rule.Name, a.Client.Addr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.closing:
-		return nil, &policy.Refusal{Reason: policy.Stopping, Code: 421, Say: "Service is closing.", Why: "the gateway is stopping"}
+		return nil, rule.Name, &policy.Refusal{Reason: policy.Stopping, Code: 421, Say: "Service is closing.", Why: "the gateway is stopping"}
 	case g.perRule[rule.Name] >= rule.Limits.Sessions:
-		return nil, &policy.Refusal{Reason: policy.SessionLimit, Code: 421, Say: "Too many sessions, try again later.", Why: "limits.sessions is reached"}
+		return nil, rule.Name, &policy.Refusal{Reason: policy.SessionLimit, Code: 421, Say: "Too many sessions, try again later.", Why: "limits.sessions is reached"}
 	case g.perHost[host] >= rule.Limits.SessionsPerClient:
-		return nil, &policy.Refusal{Reason: policy.SessionLimit, Code: 421, Say: "Too many sessions from your address.", Why: "limits.sessions_per_client is reached"}
+		return nil, rule.Name, &policy.Refusal{Reason: policy.SessionLimit, Code: 421, Say: "Too many sessions from your address.", Why: "limits.sessions_per_client is reached"}
 	}
 	if g.sessions == nil {
 		g.sessions, g.perRule, g.perHost = make(map[uint64]*session), make(map[string]int), make(map[hostRule]int)
 	}
 	g.lastID++
-	s := newSession(g, settings, g.lastID, rule)
+	s = newSession(g, settings, g.lastID, rule)
 	s.clientLeg = leg{peer: a.Client, local: a.Dialled, ours: a.Local}
 	s.serverLeg = leg{peer: server}
 	g.running.Add(1)
 	g.sessions[s.id] = s
 	g.perRule[rule.Name]++
 	g.perHost[host]++
-	return s, nil
+	return s, rule.Name, nil
 }
 
 // dismiss undoes admit.
@@ -228,7 +230,7 @@ func (g *Server) sameSegment(s *session, a policy.Arrival) bool {
 // turnAway answers a connection that gets no session.
 func (g *Server) turnAway(conn net.Conn, a policy.Arrival, rule string, err error) {
 	refusal := asRefusal(err)
-	g.journal.refuse(refusal.Reason)
+	g.journal.turn(a, rule, refusal)
 	g.Log.Info("refused",
 		zap.Stringer("client", a.Client), zap.Stringer("dialled", a.Dialled), zap.String("rule", rule),
 		zap.Int("code", refusal.Code), zap.String("why", refusal.Why))
@@ -268,7 +270,7 @@ func (g *Server) Shutdown(ctx context.Context) {
 	case <-ctx.Done():
 	}
 	for _, s := range sessions {
-		go s.end(ending{say: "421 Service is closing.", why: "the gateway stopped", quit: true})
+		go s.end(ending{say: "421 Service is closing.", why: "the gateway stopped", stop: true})
 		sever := time.AfterFunc(lingerTime, s.sever)
 		defer sever.Stop()
 	}

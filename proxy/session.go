@@ -53,10 +53,11 @@ type session struct {
 	cancel     context.CancelFunc
 	turn       sync.Cond // a reply has been passed on, or the session has ended
 	queue      queue
-	held       []byte   // replies that leave with the next one, which has come with them: 150 and 226 of a small file
-	channel    *channel // negotiated and not yet taken by a transfer; at most one
-	block      *channel // in MODE B and C: the last one that a transfer has taken
-	fading     *channel // of a transfer that the server has refused; at most one
+	held       []byte    // replies that leave with the next one, which has come with them: 150 and 226 of a small file
+	channel    *channel  // negotiated and not yet taken by a transfer; at most one
+	block      *channel  // in MODE B and C: the last one that a transfer has taken
+	fading     *channel  // of a transfer that the server has refused; at most one
+	declined   *declined // the last negotiation, if it came to nothing
 	renewals   *rate.Limiter
 	user       string
 	lostAt     time.Time // when the address of one of the legs has gone; zero: it is there
@@ -83,7 +84,7 @@ type session struct {
 func newSession(g *Server, settings *Settings, id uint64, rule *policy.Rule) *session {
 	s := &session{id: id, gw: g, settings: settings, rule: rule, born: time.Now(), log: g.Log}
 	s.loginSince = s.born
-	s.tally.record = s.recordTransfer
+	s.tally.record = func(t Transfer) { s.recordTransfer(t) }
 	s.turn.L = &s.mu
 	s.ctx, s.cancel = context.WithTimeout(context.Background(), rule.Timeouts.Connect) // of the dial
 	return s
@@ -247,9 +248,14 @@ func (s *session) carried() uint64 {
 func (s *session) dropChannel() {
 	if ch := s.channel; ch != nil {
 		s.channel = nil
-		s.giveUp(ch)
+		doubtful := s.giveUp(ch)
 		ch.close()
-		s.tally.watch(ch, nil)
+		if doubtful == nil {
+			s.tally.watch(ch, nil)
+			return
+		}
+		s.tally.doubt(ch, doubtful)
+		s.collectAtRest(firstCollect)
 	}
 }
 
@@ -294,7 +300,8 @@ func (s *session) revoke() {
 		x := &s.queue.waiting[i]
 		account := x.account
 		if x.account = nil; account != nil {
-			s.closeAccount(account, false, "", s.leftBehind(x.data))
+			how, why := s.leftBehind(x.data)
+			s.closeAccount(account, how, "", why)
 		}
 		if x.data != nil {
 			x.data.close()

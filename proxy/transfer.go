@@ -26,7 +26,8 @@ type carried struct {
 }
 
 // late is such a data connection. Its pinhole is spent in the kernel, if it came;
-// that it did is known when conntrack tells.
+// that it did is known when conntrack tells. Its account is that of a transfer
+// that is done, or one that is true only if the connection has not come.
 type late struct {
 	*channel
 	account *Transfer
@@ -65,6 +66,21 @@ func (t *tally) watch(ch *channel, account *Transfer) {
 	ch.counted = true
 }
 
+// doubt takes a data connection over that was given up, and that seems to have
+// been dropped on this host. The account is recorded if it has not come by now.
+func (t *tally) doubt(ch *channel, account *Transfer) {
+	t.late = append(t.late, late{ch, account, time.Now()})
+	ch.counted = true
+}
+
+// patience is how long conntrack may take to tell of it.
+func (l late) patience() time.Duration {
+	if l.account.Result == Done {
+		return lateEvents
+	}
+	return eventTime
+}
+
 // settleAccount records a transfer once nothing about it can change any more.
 func (t *tally) settleAccount(account *Transfer, bytes uint64) {
 	if account != nil {
@@ -77,9 +93,11 @@ func (t *tally) settleAccount(account *Transfer, bytes uint64) {
 func (t *tally) collect() {
 	t.late = slices.DeleteFunc(t.late, func(l late) bool {
 		switch {
-		case l.used():
+		case l.used() && l.account.Result == Done:
 			t.running = append(t.running, carried{l.flow, l.account})
-		case time.Since(l.since) >= lateEvents:
+		case l.used():
+			t.running = append(t.running, carried{l.flow, nil})
+		case time.Since(l.since) >= l.patience():
 			l.flow.Forget() // there was no data connection
 			t.settleAccount(l.account, 0)
 		default:
@@ -205,7 +223,11 @@ func (s *session) transferReply(x exchange, r *ftp.Reply) ([]byte, error) {
 	if s.over != nil { // meanwhile: its end has closed the account
 		return nil, errEnded
 	}
-	s.closeAccount(x.account, good, replyText(r), why)
+	how := Failed
+	if good {
+		how = Done
+	}
+	s.closeAccount(x.account, how, replyText(r), why)
 	if x.data == nil {
 		s.tally.settleAccount(x.account, 0)
 		return r.Bytes(), nil

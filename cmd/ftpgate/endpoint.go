@@ -200,6 +200,13 @@ func (o *outlook) Transfers() []proxy.Transfer {
 	return nil
 }
 
+func (o *outlook) TurnedAway() []proxy.TurnedAway {
+	if p := o.parts.Load(); p.server != nil {
+		return p.server.TurnedAway()
+	}
+	return nil
+}
+
 func (o *outlook) SessionStats() proxy.Stats {
 	if p := o.parts.Load(); p.server != nil {
 		return p.server.Stats()
@@ -214,9 +221,9 @@ func (o *outlook) Carried() (bytes uint64, running int) {
 	return 0, 0
 }
 
-func (o *outlook) Pinholes() []firewall.Hole {
-	if p := o.parts.Load(); p.pinholes != nil {
-		return p.pinholes.Holes()
+func (o *outlook) Pinholes() []proxy.Pinhole {
+	if p := o.parts.Load(); p.server != nil {
+		return p.server.Holes()
 	}
 	return nil
 }

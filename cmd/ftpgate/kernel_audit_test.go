@@ -120,7 +120,7 @@ func TestAudit(t *testing.T) {
 		"LIST ":        {Rule: "out", Kind: "listing", Mode: "active", Result: "done", Bytes: 60, Reply: "226"},
 		"RETR missing": {Rule: "out", Kind: "download", Mode: "passive", Result: "failed", Cause: "server_refused", Reply: "550"},
 		"STOR g":       {Rule: "out", Kind: "upload", Mode: "none", Result: "refused", Cause: "not_negotiated", Reply: "425"},
-		"STOR cut":     {Rule: "out", Kind: "upload", Mode: "passive", Result: "failed", Cause: "gone", Bytes: size},
+		"STOR cut":     {Rule: "out", Kind: "upload", Mode: "passive", Result: "left_running", Cause: "gateway_stopped", Bytes: size},
 	}
 	for _, got := range accounts(t, r.transfers, len(wanted)) {
 		path := got.Path

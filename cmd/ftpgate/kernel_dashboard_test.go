@@ -96,7 +96,7 @@ func TestDashboard(t *testing.T) {
 	}
 	shows("header", "Ready", "Backend")
 	shows("#sessions", "anna", "RETR debian-13.2.0-amd64-netinst.iso", "download, passive", "MB/s", "acme", "203.0.113.20:", "192.168.50.10:", "lan0", "wan0")
-	shows("#pinholes", "203.0.113.20", "203.0.113.1:")
+	shows("#pinholes", "waiting", "203.0.113.20", "203.0.113.1:", "No SYN has come so far: the client's, from 203.0.113.20 to 203.0.113.1:")
 	shows("#failures", "behind-a-firewall", "The client never connected: a SYN from 203.0.113.20 to 203.0.113.1:", "never connected",
 		"The client announced an address that is not its own", "oldclient", `The server answered "550`)
 	shows("#transfers", "mirror", "226 ")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/ftpgate/ftpgate/deploy/lab"
 	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
 	"github.com/ftpgate/ftpgate/deploy/lab/peers"
+	"github.com/ftpgate/ftpgate/proxy/status"
 )
 
 // greeting dials and returns the first reply, which may refuse.
@@ -70,6 +72,12 @@ rules:
 		}
 		r.await("from 192.168.50.20")
 	})
+	t.Run("past the rules", func(t *testing.T) {
+		if reply, _ := greeting(t, r.Host(lab.Router), "127.0.0.1:2121"); reply.Code != 421 {
+			t.Errorf("got %q", reply)
+		}
+		r.in(t).turnedAway(t, "127.0.0.1", "", "unknown_way", 1, "It came by a way that the configuration does not name: the listener was dialled directly")
+	})
 	t.Run("no free port", func(t *testing.T) {
 		r := r.in(t)
 		second := login(t, client, "203.0.113.20:21", dialogue.Options{})
@@ -97,7 +105,31 @@ rules:
 		return err == nil
 	})
 	roundTrip(t, witness, dialogue.PASV, server)
+	r.turnedAway(t, "192.168.50.10", "out", "server_unreachable", 2, "The server cannot be reached from this router: ")
+	r.turnedAway(t, "192.168.50.10", "", "no_rule", 1, "There is no rule for an outbound connection from 192.168.50.10 to 198.51.100.1:21")
+	r.turnedAway(t, "192.168.50.20", "", "no_rule", 1, "from 192.168.50.20 to 203.0.113.20:21")
+	r.turnedAway(t, "192.168.50.10", "out", "session_limit", 1, "limits.sessions_per_client is reached")
 	r.stop()
+}
+
+// turnedAway wants the endpoint and the command to tell of connections that got
+// no session, and that no transfer is blamed for them.
+func (r *router) turnedAway(t *testing.T, client, rule, reason string, count uint64, why string) {
+	t.Helper()
+	all := read[status.StatusJSON](t, r, "/api/v1/status").TurnedAway
+	if !slices.ContainsFunc(all, func(v status.AwayJSON) bool {
+		return v.Client == client && v.Rule == rule && v.Reason == reason && v.Count == count && strings.Contains(v.Diagnosis, why) && strings.HasPrefix(v.Reply, "421 ")
+	}) {
+		t.Errorf("the API does not tell of %s: %+v", reason, all)
+	}
+	if out := r.run(gatewayBinary, "status", "--config", r.config); !strings.Contains(out, why) || !strings.Contains(out, reason) {
+		t.Errorf("ftpgate status does not tell of %q: %s", why, out)
+	}
+	for _, v := range read[status.TransfersJSON](t, r, "/api/v1/transfers?failed=true").Transfers {
+		if v.Client == client && v.Verb == "" {
+			t.Errorf("it is among the transfers: %+v", v)
+		}
+	}
 }
 
 // TestFailedTransaction: a packet filter that does not take a rule is a 425;

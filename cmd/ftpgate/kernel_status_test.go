@@ -68,6 +68,21 @@ func (r *router) metric(t *testing.T, name string) string {
 	return ""
 }
 
+// connectData opens a passive data connection.
+func connectData(t *testing.T, c *dialogue.Client) net.Conn {
+	t.Helper()
+	agreed, err := c.Open(dialogue.PASV)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := agreed.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { data.Close() })
+	return data
+}
+
 // TestStatusEndpoint: it tells what happens while it happens, of both legs, in
 // JSON and numbers, from the start to the very end.
 func TestStatusEndpoint(t *testing.T) {
@@ -85,15 +100,7 @@ func TestStatusEndpoint(t *testing.T) {
 	}
 
 	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
-	agreed, err := c.Open(dialogue.PASV)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := agreed.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer data.Close()
+	data := connectData(t, c)
 	if _, err := c.Want(1, "RETR big"); err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +123,15 @@ func TestStatusEndpoint(t *testing.T) {
 	}
 	if got := r.metric(t, "ftpgate_transfers_running"); got != "1" {
 		t.Errorf("%s transfers run", got)
+	}
+	eventually(t, "the pinhole, used", func() bool { return r.metric(t, "ftpgate_pinholes_used_total") == "1" })
+	for _, h := range read[status.PinholesJSON](t, r, "/api/v1/pinholes").Pinholes {
+		if h.State != status.HoleUsed || h.Expires != 0 {
+			t.Errorf("while its transfer runs: %+v", h)
+		}
+	}
+	if s := read[status.StatusJSON](t, r, "/api/v1/status").Pinholes; s.Open != 0 || s.Used != 1 || r.metric(t, "ftpgate_pinholes_open") != "0" || one.Pinhole != "" {
+		t.Errorf("%+v, and the session has %q", s, one.Pinhole)
 	}
 	if _, err := io.Copy(io.Discard, data); err != nil {
 		t.Fatal(err)
@@ -140,7 +156,7 @@ func TestStatusEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	holes := read[status.PinholesJSON](t, r, "/api/v1/pinholes").Pinholes
-	if len(holes) != 1 || holes[0].Session != one.ID || holes[0].Interface != "lan0" || holes[0].Source != c.Local().Addr().String() || holes[0].Expires <= 0 {
+	if len(holes) == 0 || holes[0].State != status.HoleWaits || holes[0].Session != one.ID || holes[0].Interface != "lan0" || holes[0].Source != c.Local().Addr().String() || holes[0].Expires <= 0 {
 		t.Errorf("%+v", holes)
 	}
 	if got := read[status.SessionsJSON](t, r, "/api/v1/sessions").Sessions[0].Pinhole; got == "" {
@@ -164,15 +180,7 @@ func TestReadiness(t *testing.T) {
 	r.start(plain)
 	eventually(t, "readiness", func() bool { code, _ := r.look(t, "/readyz"); return code == http.StatusOK })
 	c := login(t, r.Host(lab.Client), "203.0.113.20:21", dialogue.Options{})
-	agreed, err := c.Open(dialogue.PASV)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := agreed.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer data.Close()
+	connectData(t, c)
 	if _, err := c.Want(1, "STOR slow"); err != nil { // in the middle of a command, so that the stop takes its grace
 		t.Fatal(err)
 	}

@@ -96,6 +96,7 @@ func TestWANComesAndGoes(t *testing.T) {
 			t.Errorf("by an interface that is on neither side: %v, %v", c.Greeting, err)
 		}
 		c.Close()
+		r.turnedAway(t, "192.168.50.10", "", "no_rule", 1, "no rule for an outbound connection from 192.168.50.10 to 203.0.113.20:21")
 		for _, line := range []string{"set isp0 down", "set isp0 name wan0", "set wan0 up"} {
 			r.run("ip", append([]string{"link"}, strings.Fields(line)...)...)
 		}

@@ -45,8 +45,8 @@ func statusCommand() *cobra.Command {
 		Short: "Show what the running gateway does",
 		Long: `Asks the status endpoint of a running gateway: without an argument for the
 daemon, its interfaces, rules and warnings; or for the sessions, for the pinholes
-that wait for their connection, or for the last transfers, those that failed with
-the reason and the evidence.
+with what is known so far of a connection that does not come, or for the last
+transfers, those that failed with the reason and the evidence.
 
 The address, token and certificate are those of the configuration if it can be
 read, else 127.0.0.1:9121.`,

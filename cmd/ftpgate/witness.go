@@ -28,11 +28,11 @@ type witness struct {
 	refused  *nat.Refused // nil: the kernel does not tell
 }
 
-func (w witness) Seen(h firewall.Hole) (packets uint64, known bool) {
+func (w witness) Seen(holes ...firewall.Hole) map[uint64]uint64 {
 	ctx, cancel := context.WithTimeout(context.Background(), witnessTime)
 	defer cancel()
-	packets, known, err := w.pinholes.Seen(ctx, h)
-	return packets, known && err == nil
+	packets, _ := w.pinholes.Seen(ctx, holes...) // what could not be asked is not known
+	return packets
 }
 
 func (w witness) Refused(since time.Time) []proxy.RefusedPacket {

@@ -8,22 +8,23 @@ import "github.com/ftpgate/ftpgate/firewall"
 const refusedGroup = 7021
 
 // Seen is the firewall.Counter of a backend in its namespace.
-func (i inside) Seen(h firewall.Hole) (packets uint64, known bool, err error) {
+func (i inside) Seen(holes ...firewall.Hole) (packets map[uint64]uint64, err error) {
 	err = within(i.ns, func() (err error) {
-		packets, known, err = i.Backend.(firewall.Counter).Seen(h)
+		packets, err = i.Backend.(firewall.Counter).Seen(holes...)
 		return err
 	})
-	return packets, known, err
+	return packets, err
 }
 
-// seen: the gate counts what comes, also what the host drops further on.
+// seen: the gate counts what comes, also what the host drops further on, and of several holes each for itself.
 func seen(s *subject) {
 	b := s.installed()
 	counter := b.(firewall.Counter)
 	expect := func(what string, h firewall.Hole, least, most uint64) {
 		s.Helper()
-		packets, known, err := counter.Seen(h)
+		all, err := counter.Seen(h)
 		s.must("asking what has come", err)
+		packets, known := all[h.ID]
 		if !known || packets < least || packets > most {
 			s.Errorf("%s: %d packets, known %v, instead of %d to %d", what, packets, known, least, most)
 		}
@@ -38,9 +39,12 @@ func seen(s *subject) {
 	expect("another pinhole", other, 0, 0)
 	s.refused("a second connection", client, e.addr)
 	expect("a second connection came", h, 1, 100)
+	if both, err := counter.Seen(other, h); err != nil || len(both) != 2 || both[other.ID] != 0 || both[h.ID] == 0 {
+		s.Errorf("asked for two: %v, %v", both, err)
+	}
 	s.shut(b, h)
-	if packets, known, err := counter.Seen(h); known || err != nil {
-		s.Errorf("after it was shut: %d, known %v, %v", packets, known, err)
+	if left, err := counter.Seen(h, other); err != nil || len(left) != 1 || left[other.ID] != 0 {
+		s.Errorf("after one was shut: %v, %v", left, err)
 	}
 	s.rules.dropBefore(other.Destination)
 	s.refused("what the host drops before our line", client, other.Destination)

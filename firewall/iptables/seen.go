@@ -10,36 +10,48 @@ import (
 	"github.com/ftpgate/ftpgate/firewall"
 )
 
-// Seen implements firewall.Counter by the counter of the pinhole's gate, which counts what it has admitted.
-func (b *Backend) Seen(h firewall.Hole) (packets uint64, known bool, err error) {
+// Seen implements firewall.Counter by the counters of the pinholes' gates, which count what they have admitted. However
+// many are asked for, each family is listed once.
+func (b *Backend) Seen(holes ...firewall.Hole) (map[uint64]uint64, error) {
+	seen := make(map[uint64]uint64, len(holes))
 	for _, f := range b.families {
-		if _, open := f.holes[h.ID]; !open || f.is4 != h.Is4() {
+		names := make(map[string]uint64, len(holes))
+		for _, h := range holes {
+			if _, open := f.holes[h.ID]; open && f.is4 == h.Is4() {
+				names[holeName(h)] = h.ID
+			}
+		}
+		if len(names) == 0 {
 			continue
 		}
 		out, err := run("", f.tools.save, "-c", "-t", "nat")
 		if err != nil {
-			return 0, false, fmt.Errorf("reading the counter of pinhole %d: %w", h.ID, err)
+			return seen, fmt.Errorf("reading the counters of pinholes: %w", err)
 		}
-		packets, known = countOf(out, holeName(h)+" session ")
-		return packets, known, nil
+		count(out, names, seen)
 	}
-	return 0, false, nil
+	return seen, nil
 }
 
-// countOf finds the packets of a gate, by the beginning of its comment, in the output of iptables-save -c:
+// count finds the packets of the named gates in the output of iptables-save -c. A gate's comment begins with its name:
 //
 //	[1:60] -A FTPGATE-GATE ... -m comment --comment "ftpgate 1 session 4 until ...
-func countOf(saved []byte, name string) (packets uint64, known bool) {
+func count(saved []byte, names map[string]uint64, seen map[uint64]uint64) {
 	lines := bufio.NewScanner(bytes.NewReader(saved))
 	lines.Buffer(nil, maxSaveLine)
 	for lines.Scan() {
 		counters, rule, found := strings.Cut(lines.Text(), "] -A "+chainGate+" ")
-		if !found || !strings.HasPrefix(comment(rule), name) {
+		if !found {
 			continue
 		}
-		count, _, _ := strings.Cut(strings.TrimPrefix(counters, "["), ":")
-		packets, err := strconv.ParseUint(count, 10, 64)
-		return packets, err == nil
+		name, _, _ := strings.Cut(comment(rule), " session ")
+		id, asked := names[name]
+		if _, had := seen[id]; !asked || had { // the first rule of a pinhole is the one that admits
+			continue
+		}
+		number, _, _ := strings.Cut(strings.TrimPrefix(counters, "["), ":")
+		if packets, err := strconv.ParseUint(number, 10, 64); err == nil {
+			seen[id] = packets
+		}
 	}
-	return 0, false
 }

@@ -13,8 +13,23 @@ import (
 // Attributes of the expression counter (linux/netfilter/nf_tables.h).
 const counterPackets = 2
 
-// Seen implements firewall.Counter by the counter of the pinhole's element.
-func (b *Backend) Seen(h firewall.Hole) (packets uint64, known bool, err error) {
+// Seen implements firewall.Counter by the counters of the pinholes' elements. After an error it returns those that it has.
+func (b *Backend) Seen(holes ...firewall.Hole) (map[uint64]uint64, error) {
+	seen := make(map[uint64]uint64, len(holes))
+	for _, h := range holes {
+		packets, known, err := b.counted(h)
+		if err != nil {
+			return seen, fmt.Errorf("reading the counter of pinhole %d: %w", h.ID, err)
+		}
+		if known {
+			seen[h.ID] = packets
+		}
+	}
+	return seen, nil
+}
+
+// counted asks for the counter of one element; known is false if it is not there any more.
+func (b *Backend) counted(h firewall.Hole) (packets uint64, known bool, err error) {
 	f := b.familyOf(h)
 	own := f.holes[h.ID]
 	if own == nil || b.on == nil {
@@ -39,10 +54,7 @@ func (b *Backend) Seen(h firewall.Hole) (packets uint64, known bool, err error) 
 	if errors.Is(err, unix.ENOENT) { // it has ended just now
 		return 0, false, nil
 	}
-	if err != nil {
-		return 0, false, fmt.Errorf("reading the counter of pinhole %d: %w", h.ID, err)
-	}
-	return packets, known, nil
+	return packets, known, err
 }
 
 // ask sends one question and shows the attributes of its answer.

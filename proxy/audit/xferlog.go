@@ -13,7 +13,7 @@ import (
 // inXferlog tells whether xferlog has a line for it: uploads and downloads that
 // reached a server.
 func inXferlog(t *proxy.Transfer) bool {
-	return (t.Kind == proxy.Upload || t.Kind == proxy.Download) && (t.Result == proxy.Done || t.Result == proxy.Failed)
+	return (t.Kind == proxy.Upload || t.Kind == proxy.Download) && (t.Result == proxy.Done || t.Result == proxy.Failed || t.Result == proxy.LeftRunning)
 }
 
 // xferlogLine is a line of wu-ftpd's xferlog(5), nil where there is none:

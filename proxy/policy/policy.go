@@ -179,6 +179,7 @@ type Reason string
 // The reasons.
 const (
 	NoRule         Reason = "no_rule"
+	UnknownWay     Reason = "unknown_way"   // by an interface on neither side, or past the rules
 	SessionLimit   Reason = "session_limit" // of the rule or of one client
 	Stopping       Reason = "stopping"
 	Unreachable    Reason = "server_unreachable"

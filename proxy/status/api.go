@@ -17,9 +17,12 @@ type Source interface {
 	// Sessions returns up to limit sessions whose ID is above after, in the
 	// order of their IDs.
 	Sessions(after uint64, limit int) []proxy.Session
-	Pinholes() []firewall.Hole // soonest end first
+	// Pinholes are those in place: the soonest end first, and used ones last.
+	Pinholes() []proxy.Pinhole
 	// Transfers are the last ones, newest first; failures are kept longer.
 	Transfers() []proxy.Transfer
+	// TurnedAway are the last connections that got no session, newest first.
+	TurnedAway() []proxy.TurnedAway
 	SessionStats() proxy.Stats
 	// Carried is what all data connections have carried, running ones included, in
 	// bytes, and how many transfers run.
@@ -97,6 +100,21 @@ type StatusJSON struct {
 	ReloadError   string      `json:"reload_error,omitempty"`
 	Audit         AuditJSON   `json:"audit"`
 	Warnings      []string    `json:"warnings"`
+	TurnedAway    []AwayJSON  `json:"turned_away"`
+}
+
+// AwayJSON are the connections of one client that got no session for one reason.
+type AwayJSON struct {
+	Client    string    `json:"client"` // an address; of IPv6 its /64
+	From      string    `json:"from"`   // the last one
+	Dialled   string    `json:"dialled"`
+	Rule      string    `json:"rule,omitempty"`
+	Reason    string    `json:"reason"`
+	Count     uint64    `json:"count"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
+	Reply     string    `json:"reply"`
+	Diagnosis string    `json:"diagnosis"`
 }
 
 // RuleJSON is a rule with its counters.
@@ -122,11 +140,12 @@ type PortsJSON struct {
 
 // HolesJSON counts pinholes.
 type HolesJSON struct {
-	Open    int    `json:"open"`
-	Opened  uint64 `json:"opened"`
-	Used    uint64 `json:"used"`
-	Expired uint64 `json:"expired"`
-	Failed  uint64 `json:"failed"`
+	Open     int    `json:"open"`
+	Opened   uint64 `json:"opened"`
+	Used     uint64 `json:"used"`
+	Expired  uint64 `json:"expired"`
+	Released uint64 `json:"released"`
+	Failed   uint64 `json:"failed"`
 }
 
 // AuditJSON is the state of the audit files.
@@ -172,17 +191,29 @@ type PinholesJSON struct {
 	Pinholes []PinholeJSON `json:"pinholes"`
 }
 
-// PinholeJSON is one that waits for its connection.
+// The states of a pinhole.
+const (
+	HoleWaits = "waiting" // for its connection
+	HoleUsed  = "used"    // it admits nobody any more
+)
+
+// PinholeJSON is one that is in place. What is known of the connection that it
+// waits for is told once it has waited for a while.
 type PinholeJSON struct {
-	ID          uint64  `json:"id"`
-	Session     uint64  `json:"session"`
-	Interface   string  `json:"interface"`
-	Source      string  `json:"source"`
-	SourcePort  uint16  `json:"source_port,omitempty"`
-	Destination string  `json:"destination"`
-	Target      string  `json:"target,omitempty"`
-	SourceAs    string  `json:"source_as,omitempty"`
-	Expires     float64 `json:"expires_in_seconds"`
+	ID          uint64   `json:"id"`
+	Session     uint64   `json:"session"`
+	State       string   `json:"state"`
+	Interface   string   `json:"interface"`
+	Source      string   `json:"source"`
+	SourcePort  uint16   `json:"source_port,omitempty"`
+	Destination string   `json:"destination"`
+	Target      string   `json:"target,omitempty"`
+	SourceAs    string   `json:"source_as,omitempty"`
+	Waited      float64  `json:"waited_seconds"`
+	Expires     float64  `json:"expires_in_seconds"` // 0 where it has been used
+	Cause       string   `json:"cause,omitempty"`
+	Diagnosis   string   `json:"diagnosis,omitempty"`
+	Evidence    []string `json:"evidence,omitempty"`
 }
 
 // TransfersJSON is GET /api/v1/transfers?failed=true&limit=N, newest first.

@@ -74,19 +74,40 @@ func (f *fake) Sessions(after uint64, limit int) []proxy.Session {
 	return f.sessions[from:min(len(f.sessions), from+limit)]
 }
 
-func (f *fake) Pinholes() []firewall.Hole {
+func (f *fake) Pinholes() []proxy.Pinhole {
 	plain := firewall.Hole{ID: 1, Expires: time.Now().Add(time.Minute), Pinhole: firewall.Pinhole{
 		Interface: "wan0", Source: netip.MustParseAddr("203.0.113.20"), Destination: netip.MustParseAddrPort("203.0.113.1:50000"), Session: 1,
 	}}
 	whole := plain
 	whole.ID, whole.SourcePort, whole.Target, whole.SourceAs = 2, 20, netip.MustParseAddrPort("192.168.50.10:4000"), netip.MustParseAddr("192.168.50.1")
-	return []firewall.Hole{plain, whole}
+	used := plain
+	used.ID = 3
+	return []proxy.Pinhole{
+		{Standing: firewall.Standing{Hole: plain}, Waited: time.Millisecond},
+		{Standing: firewall.Standing{Hole: whole}, Waited: 7 * time.Second, Diagnosis: proxy.Diagnosis{
+			Cause: proxy.CauseElsewhere, Sentence: "It came from elsewhere.", Evidence: []string{"refused: SYN"}}},
+		{Standing: firewall.Standing{Hole: used, Used: true}},
+	}
 }
 
 func (f *fake) Transfers() (all []proxy.Transfer) {
 	for i := range 150 {
 		all = append(all, fakeTransfer(uint64(i), []proxy.Result{proxy.Done, proxy.Failed, proxy.Unused}[i%3]))
 	}
+	return all
+}
+
+func (f *fake) TurnedAway() (all []proxy.TurnedAway) {
+	if len(f.sessions) == 0 {
+		return nil
+	}
+	for _, client := range []string{"203.0.113.66/32", "2001:db8::/64"} {
+		all = append(all, proxy.TurnedAway{
+			Client: netip.MustParsePrefix(client), Reason: "no_rule", Count: 3, First: time.Now(), Last: time.Now(),
+			From: netip.MustParseAddrPort("203.0.113.66:4000"), Dialled: netip.MustParseAddrPort("203.0.113.1:21"), Reply: "421 no", Sentence: "There is no rule.",
+		})
+	}
+	all[1].Rule = "in"
 	return all
 }
 

@@ -110,6 +110,7 @@ ftpgate_transfer_failures_total{cause="dropped"} 0
 ftpgate_transfer_failures_total{cause="firewall"} 0
 ftpgate_transfer_failures_total{cause="foreign_address"} 0
 ftpgate_transfer_failures_total{cause="from_elsewhere"} 0
+ftpgate_transfer_failures_total{cause="gateway_stopped"} 0
 ftpgate_transfer_failures_total{cause="gone"} 0
 ftpgate_transfer_failures_total{cause="kernel_helper"} 0
 ftpgate_transfer_failures_total{cause="never_connected"} 2
@@ -119,7 +120,9 @@ ftpgate_transfer_failures_total{cause="ports_exhausted"} 0
 ftpgate_transfer_failures_total{cause="rewritten_elsewhere"} 0
 ftpgate_transfer_failures_total{cause="server_refused"} 0
 ftpgate_transfer_failures_total{cause="stalled"} 0
+ftpgate_transfer_failures_total{cause="syntax"} 0
 ftpgate_transfer_failures_total{cause="tls"} 0
+ftpgate_transfer_failures_total{cause="unanswered"} 0
 ftpgate_transfer_failures_total{cause="unusable_reply"} 0
 # HELP ftpgate_transfers_running Transfers that run now.
 # TYPE ftpgate_transfers_running gauge

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/ftpgate/ftpgate/firewall"
 	"github.com/ftpgate/ftpgate/proxy"
 )
 
@@ -14,11 +13,15 @@ func statusOf(s Source) StatusJSON {
 		Version: g.Version, Began: g.Began.UTC(), Uptime: time.Since(g.Began).Seconds(), Ready: g.Ready, NotReady: g.NotReady,
 		Backend: g.Backend, BackendWhy: g.BackendWhy, Interfaces: some(g.Interfaces), Rules: rulesOf(g.Rules, sessions),
 		Ports:    PortsJSON{Size: ports.Size, Lent: ports.Lent, Resting: ports.Resting, Refused: ports.Refused},
-		Pinholes: HolesJSON{Open: holes.Open, Opened: holes.Opened, Used: holes.Used, Expired: holes.Expired, Failed: holes.Failed},
+		Pinholes: HolesJSON{Open: holes.Open, Opened: holes.Opened, Used: holes.Used, Expired: holes.Expired, Released: holes.Released, Failed: holes.Failed},
 		Repairs:  holes.Repairs + g.RouteRepairs, LastError: holes.LastError,
 		Reloads: g.Reloads, FailedReloads: g.FailedReloads, ReloadError: g.ReloadError,
-		Audit:    AuditJSON(g.Audit),
-		Warnings: some(s.Warnings()),
+		Audit:      AuditJSON(g.Audit),
+		Warnings:   some(s.Warnings()),
+		TurnedAway: []AwayJSON{},
+	}
+	for _, t := range s.TurnedAway() {
+		v.TurnedAway = append(v.TurnedAway, awayOf(t))
 	}
 	if !g.Reloaded.IsZero() {
 		at := g.Reloaded.UTC()
@@ -83,13 +86,28 @@ func transferOf(t proxy.Transfer) TransferJSON {
 	}
 }
 
-func pinholeOf(h firewall.Hole) PinholeJSON {
+func pinholeOf(h proxy.Pinhole) PinholeJSON {
 	v := PinholeJSON{
-		ID: h.ID, Session: h.Session, Interface: h.Interface, Source: h.Source.String(), SourcePort: h.SourcePort,
-		Destination: h.Destination.String(), Target: text(h.Target), Expires: max(time.Until(h.Expires), 0).Seconds(),
+		ID: h.ID, Session: h.Session, State: HoleWaits, Interface: h.Interface, Source: h.Source.String(), SourcePort: h.SourcePort,
+		Destination: h.Destination.String(), Target: text(h.Target), Waited: h.Waited.Seconds(), Expires: max(time.Until(h.Expires), 0).Seconds(),
+		Cause: string(h.Cause), Diagnosis: h.Sentence, Evidence: h.Evidence,
+	}
+	if h.Used {
+		v.State, v.Expires = HoleUsed, 0
 	}
 	if h.SourceAs.IsValid() {
 		v.SourceAs = h.SourceAs.String()
+	}
+	return v
+}
+
+func awayOf(t proxy.TurnedAway) AwayJSON {
+	v := AwayJSON{
+		Client: t.Client.String(), From: text(t.From), Dialled: text(t.Dialled), Rule: t.Rule, Reason: string(t.Reason), Count: t.Count,
+		First: t.First.UTC(), Last: t.Last.UTC(), Reply: t.Reply, Diagnosis: t.Sentence,
+	}
+	if t.Client.IsSingleIP() {
+		v.Client = t.Client.Addr().String()
 	}
 	return v
 }

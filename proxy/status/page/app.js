@@ -54,6 +54,7 @@ const sources = [
 	{name: 'status', every: often2s, read: () => get('api/v1/status'), take: status => {
 		latest.status = {...status, at: seconds()};
 		host.host(status);
+		showFailures();
 		tick();
 	}},
 	{name: 'sessions', every: often2s, read: readSessions, take: ({list, total}) => {
@@ -85,7 +86,7 @@ const sources = [
 
 const showSessions = () => lists.sessions({list: latest.sessions, total: latest.total, rates, query});
 const showPinholes = () => lists.pinholes({list: latest.pinholes, left: h => h.end - seconds(), query});
-const showFailures = () => lists.failures({list: latest.failures, query});
+const showFailures = () => lists.failures({list: latest.failures, turnedAway: latest.status?.turned_away ?? [], query});
 const showTransfers = () => lists.transfers({list: latest.transfers, query});
 
 // tick moves what moves between two answers.

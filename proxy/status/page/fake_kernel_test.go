@@ -23,6 +23,10 @@ const (
 	// sentence is the diagnosis that an administrator comes for.
 	sentence = "The client never connected: a SYN from 192.168.50.23 to 198.51.100.20:50217 was awaited by lan0 for 15s, and none came. " +
 		"Something between the client and this router keeps it, or the client did not understand the address."
+	// noRule is why a client gets no session.
+	noRule = "There is no rule for an inbound connection from 203.0.113.66 to 198.51.100.20:21: of each rule the direction, clients, servers or ports are others."
+	// soFar is what is known while the pinhole still waits.
+	soFar = "No SYN has come so far: the client's, from 192.168.50.23 to 198.51.100.20:50217 by lan0, has been awaited for 48.6s."
 )
 
 // gateway is an endpoint that tells of a gateway which exists in this file only.
@@ -108,10 +112,12 @@ func (g *gateway) status() status.StatusJSON {
 		},
 		Sessions: 7 + g.crowd,
 		Ports:    status.PortsJSON{Size: 2000, Lent: 6, Resting: 3},
-		Pinholes: status.HolesJSON{Open: 2, Opened: 231_774, Used: 230_102, Expired: 1_244, Failed: 2},
+		Pinholes: status.HolesJSON{Open: 2, Opened: 231_774, Used: 230_102, Expired: 1_244, Released: 426, Failed: 2},
 		Repairs:  1, Reloads: 3, Audit: status.AuditJSON{Written: 220_554},
 		Warnings: []string{"net.netfilter.nf_conntrack_tcp_loose is 1: connections that began before a restart are taken for known. Cure: sysctl -w net.netfilter.nf_conntrack_tcp_loose=0"},
 	}
+	s.TurnedAway = []status.AwayJSON{{Client: "203.0.113.66", From: "203.0.113.66:40112", Dialled: "198.51.100.20:21", Reason: "no_rule", Count: 1204,
+		First: g.began.Add(-time.Hour), Last: g.began.Add(-time.Minute), Reply: "421 This connection is not allowed here.", Diagnosis: noRule}}
 	if g.unhealthy {
 		s.Ready, s.NotReady = false, "interface wan1 is down"
 		s.LastError = "nftables: opening a pinhole: netlink receive: no buffer space available"
@@ -181,9 +187,10 @@ func crowd(began time.Time, n int) []status.SessionJSON {
 
 func pinholes() []status.PinholeJSON {
 	return []status.PinholeJSON{
-		{ID: 231773, Session: 4102, Interface: "lan0", Source: "192.168.50.23", Destination: "198.51.100.20:50217",
-			Target: "203.0.113.80:40112", SourceAs: "198.51.100.20", Expires: 11.4},
-		{ID: 231774, Session: 4106, Interface: "lan0", Source: "192.168.50.5", SourcePort: 20, Destination: "203.0.113.200:61545", Expires: 58.2},
+		{ID: 231773, Session: 4102, State: status.HoleWaits, Interface: "lan0", Source: "192.168.50.23", Destination: "198.51.100.20:50217",
+			Target: "203.0.113.80:40112", SourceAs: "198.51.100.20", Waited: 48.6, Expires: 11.4, Diagnosis: soFar, Evidence: []string{"packets at the pinhole: 0"}},
+		{ID: 231774, Session: 4106, State: status.HoleWaits, Interface: "lan0", Source: "192.168.50.5", SourcePort: 20, Destination: "203.0.113.200:61545", Expires: 58.2},
+		{ID: 231772, Session: 4101, State: status.HoleUsed, Interface: "lan0", Source: "192.168.50.10", Destination: "203.0.113.80:40111"},
 	}
 }
 

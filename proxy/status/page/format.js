@@ -56,6 +56,7 @@ const causes = {
 	never_connected: 'never connected',
 	from_elsewhere: 'from elsewhere',
 	dropped: 'dropped on this host',
+	unanswered: 'not answered',
 	after_expiry: 'too late',
 	server_refused: 'server refused',
 	foreign_address: 'foreign address',
@@ -69,6 +70,12 @@ const causes = {
 	gone: 'one side left',
 	stalled: 'stalled',
 	not_negotiated: 'not negotiated',
+	syntax: 'unreadable PORT',
+	gateway_stopped: 'gateway stopped',
+	no_rule: 'no rule',
+	session_limit: 'too many sessions',
+	server_unreachable: 'server unreachable',
+	unknown_way: 'unknown way',
 };
 
 // cause names the kind of a diagnosis in few words.

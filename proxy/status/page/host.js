@@ -64,7 +64,7 @@ export function host(s) {
 		['Last error', s.last_error || 'none'],
 		['Warnings', s.warnings?.length ? `${number(s.warnings.length)}, above` : 'none'],
 		['Backend', `${s.backend}: ${s.backend_why}`],
-		['Pinholes', `${number(s.pinholes.opened)} opened, ${number(s.pinholes.used)} used, ${number(s.pinholes.expired)} expired, ${number(s.pinholes.failed)} failed`],
+		['Pinholes', `${number(s.pinholes.opened)} opened, ${number(s.pinholes.used)} used, ${number(s.pinholes.expired)} expired, ${number(s.pinholes.released)} given up, ${number(s.pinholes.failed)} failed`],
 		['Ports', `${number(s.ports.lent)} of ${number(s.ports.size)} lent, ${number(s.ports.resting)} resting, ${number(s.ports.refused)} refused`],
 		['Reloads', `${number(s.reloads)}, ${number(s.failed_reloads)} failed${s.reloaded ? `; the last at ${clock(s.reloaded)}` : ''}`],
 		['Audit', `${plural(s.audit.written, 'record')} written, ${number(s.audit.lost)} lost`],

@@ -32,13 +32,15 @@ function note(section, {shown, found, all, query, none}) {
 	if (head) show(head, found !== 0);
 }
 
-const what = t => [t.verb, t.path].filter(Boolean).join(' ');
-const transferTexts = t => [t.user, t.client, t.server, t.rule, t.direction, what(t), t.kind, t.mode, t.result,
+const what = t => t.what ?? [t.verb, t.path].filter(Boolean).join(' ');
+const transferTexts = t => [t.user, t.client, t.server, t.rule, t.direction ?? '', what(t), t.kind ?? '', t.mode ?? '', t.result,
 	t.reply ?? '', cause(t), t.diagnosis ?? ''];
 const transferKey = t => `${t.session} ${t.time} ${t.verb} ${t.result}`;
 
 function transferCell(s, rates) {
 	const t = s.transfer;
+	if (t && s.pinhole) return {first: what(t), className: 'path', second: `waits for its data connection · ${s.pinhole}`};
+	if (t?.diagnosis) return {first: what(t), className: 'path', mark: cause(t), tone: 'warn', second: t.diagnosis};
 	if (t) {
 		return {first: what(t), className: 'path', second: `${bytes(t.bytes)} · ${rate(rates.of(s))} · ${t.kind}, ${t.mode}`};
 	}
@@ -76,25 +78,28 @@ export function sessions({list, total, rates, query}) {
 function pinholeColumns(left) {
 	const port = h => h.source_port ? `port ${h.source_port} only` : 'any port';
 	return [
+		{label: 'State', value: h => h.state === 'used'
+			? {mark: 'used', tone: 'plain', second: 'its connection came; it admits nobody any more'}
+			: {mark: h.cause ? cause(h) : 'waiting', tone: h.cause ? 'warn' : 'plain', second: h.diagnosis ?? ''}},
 		{label: 'From', value: h => ({first: h.source, second: `${port(h)} · ${h.interface}`})},
 		{label: 'To', value: h => ({first: h.destination})},
 		{label: 'Led to', value: h => h.target ? {first: h.target} : {first: 'as dialled', className: 'quiet'}},
 		{label: 'Seen there as', value: h => h.source_as ? {first: h.source_as} : {first: 'itself', className: 'quiet'}},
 		{label: 'Session', number: true, value: h => ({first: `#${h.session}`})},
-		{label: 'Closes in', number: true, value: h => ({first: span(left(h))})},
+		{label: 'Closes in', number: true, value: h => h.state === 'used' ? {first: 'now', className: 'quiet'} : {first: span(left(h))}},
 	];
 }
 
 // pinholes shows the pinholes; left(h) is how many seconds one has from now on.
 export function pinholes({list, left, query}) {
-	const found = seek(list.filter(h => left(h) > 0), query, h => [h.source, h.destination, h.target ?? '', h.source_as ?? '',
-		h.interface, `#${h.session}`]);
+	const found = seek(list.filter(h => h.state === 'used' || left(h) > 0), query, h => [h.source, h.destination, h.target ?? '',
+		h.source_as ?? '', h.interface, `#${h.session}`, h.state, cause(h), h.diagnosis ?? '']);
 	const rows = found.slice(0, mostPinholes);
 	table(find('#pinholes tbody'), pinholeColumns(left), rows, h => h.id);
-	note('pinholes', {shown: rows.length, found: found.length, all: list.length, query, none: 'None waits at the moment.'});
+	note('pinholes', {shown: rows.length, found: found.length, all: list.length, query, none: 'None is open at the moment.'});
 }
 
-const tones = {done: 'good', running: 'plain', failed: 'bad', refused: 'bad', unused: 'bad'};
+const tones = {done: 'good', running: 'plain', left_running: 'plain', failed: 'bad', refused: 'bad', unused: 'bad'};
 const transferColumns = [
 	{label: 'Time', value: t => ({first: clock(t.time), second: `took ${lasted(t.duration_seconds)}`})},
 	{label: 'User', value: t => ({first: t.user || 'no user', className: t.user ? 'name' : 'quiet', second: `${t.rule} · #${t.session}`})},
@@ -113,11 +118,19 @@ export function transfers({list, query}) {
 	note('transfers', {shown: rows.length, found: found.length, all: list.length, query, none: 'No transfer yet.'});
 }
 
-// failures shows what did not happen and why; the evidence unfolds.
-export function failures({list, query}) {
+// away is what the list of failures shows of connections that got no session.
+const away = r => ({
+	away: true, time: r.last, first: r.first, count: r.count, what: `connection to ${r.dialled}`, cause: r.reason, user: '', client: r.client, server: r.dialled,
+	rule: r.rule ?? '', result: 'refused', reply: r.reply, diagnosis: r.diagnosis,
+});
+const failureKey = t => t.away ? `away ${t.client} ${t.rule} ${t.cause}` : transferKey(t);
+
+// failures shows what did not happen and why; the evidence unfolds. Connections that got no session are among them.
+export function failures({list: transfers, turnedAway, query}) {
+	const list = [...transfers, ...turnedAway.map(away)].sort((a, b) => new Date(b.time) - new Date(a.time));
 	const found = seek(list, query, transferTexts);
 	const rows = found.slice(0, mostFailures);
-	keep(find('#failures ul'), rows, transferKey, failure, fillFailure);
+	keep(find('#failures ul'), rows, failureKey, failure, fillFailure);
 	note('failures', {shown: rows.length, found: found.length, all: list.length, query, none: 'No failure since the start.'});
 }
 
@@ -138,12 +151,14 @@ function fillFailure(item, t) {
 	write(part('.what'), what(t) || 'no transfer');
 	write(part('.mark'), cause(t));
 	classes(part('.mark'), t.result === 'unused' ? 'mark warn' : 'mark bad');
-	write(part('.who'), `${t.user || 'no user'} · ${t.client} → ${t.server}`);
+	write(part('.who'), t.away ? `${t.client} · ${plural(t.count, 'time')}` : `${t.user || 'no user'} · ${t.client} → ${t.server}`);
 	write(part('.why'), t.diagnosis || t.reply || `The transfer was ${t.result}.`);
 	const evidence = t.evidence ?? [];
 	show(part('h3'), evidence.length > 0);
 	keep(part('.evidence'), evidence.map((text, i) => ({i, text})), e => e.i, () => make('li'), (li, e) => write(li, e.text));
-	facts(part('dl'), [
+	facts(part('dl'), t.away ? [
+		['Rule', t.rule || 'none'], ['Times', number(t.count)], ['First', clock(t.first)], ['Last', clock(t.time)], ['Answered', t.reply],
+	] : [
 		['Rule', `${t.rule} (${t.direction})`], ['Session', `#${t.session}`], ['Kind', `${t.kind}, ${t.mode}`],
 		['Result', t.result], ['Took', lasted(t.duration_seconds)], ['Carried', bytes(t.bytes)], ['Last reply', t.reply || 'none'],
 	]);

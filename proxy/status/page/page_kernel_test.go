@@ -107,8 +107,8 @@ func TestPageTells(t *testing.T) {
 	shows(t, p, "#problems", "Cure: sysctl -w net.netfilter.nf_conntrack_tcp_loose=0")
 	shows(t, p, "#sessions", "anna", "192.168.50.10:41022", "→ 203.0.113.80:21 · lan0", "198.51.100.20:5125", "RETR /pub/debian",
 		"download, passive", "TLS", "not connected yet", "1,882 transfers")
-	shows(t, p, "#failures", sentence, "never connected", "scanner")
-	shows(t, p, "#pinholes", "198.51.100.20:50217", "port 20 only", "203.0.113.80:40112")
+	shows(t, p, "#failures", sentence, "never connected", "scanner", noRule, "no rule", "connection to 198.51.100.20:21", "203.0.113.66 · 1,204 times")
+	shows(t, p, "#pinholes", "198.51.100.20:50217", "port 20 only", "203.0.113.80:40112", "waiting", soFar, "used", "admits nobody any more")
 	shows(t, p, "#transfers", "226 Transfer complete.", "invoices/2026-11/44192.pdf", "425 Failed")
 	shows(t, p, "#host", "lan0", "fd50::1", "down", "ftp.example.org", "9,120 begun", "1 time something removed rules", "231,774 opened")
 	if first := eval[string](t, p, "document.querySelector('#sessions tbody tr:nth-child(2) .name').textContent"); first != "upload@example.org" {
