@@ -47,7 +47,7 @@ connection alone. Clients and servers change nothing.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), doctorCommand(), setupCommand(), traceCommand(), setupCommand(), completionCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), doctorCommand(), setupCommand(), traceCommand(), completionCommand(), versionCommand())
 	root.AddCommand(extra...)
 	completeFlags(root)
 	root.CompletionOptions.DisableDefaultCmd = true
