@@ -57,6 +57,7 @@ func newMachine(t *testing.T, o lab.Options) *machine {
 	if out, err := exec.Command("cp", "-a", "--reflink=auto", base, m.root).CombinedOutput(); err != nil {
 		t.Fatalf("copying %s: %v: %s", base, err, out)
 	}
+	m.write("etc/resolv.conf", "# the lab has no resolver; who asks is told so at once\n")
 	m.boot()
 	t.Cleanup(m.halt)
 	return m
@@ -67,7 +68,7 @@ func (m *machine) boot() {
 	m.t.Helper()
 	m.nspawn = exec.Command("systemd-nspawn", "--quiet", "--directory="+m.root, "--boot", "--machine=ftpgate-test",
 		"--network-namespace-path=/run/netns/"+m.Host(lab.Router).Namespace, "--capability=CAP_NET_ADMIN",
-		"--register=no", "--keep-unit", "--console=pipe")
+		"--register=no", "--keep-unit", "--console=pipe", "--resolv-conf=off")
 	m.nspawn.Env = append(os.Environ(), "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network")
 	var console bytes.Buffer
 	m.nspawn.Stdout, m.nspawn.Stderr = &console, &console
