@@ -122,11 +122,15 @@ func (m mark) is(op expr.CmpOp, value, mask uint32) []expr.Any {
 
 // set writes the bits of the mask and leaves the others.
 func (m mark) set(value, mask uint32) []expr.Any {
-	return []expr.Any{
-		m.read,
-		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: host32(^mask), Xor: host32(value)},
-		m.write,
-	}
+	return append([]expr.Any{m.read}, m.put(with(value, mask)...)...)
+}
+
+// put writes what is in the register, after some expressions have changed it there.
+func (m mark) put(changed ...expr.Any) []expr.Any { return append(changed, m.write) }
+
+// with writes the bits of the mask in the register.
+func with(value, mask uint32) []expr.Any {
+	return []expr.Any{&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: host32(^mask), Xor: host32(value)}}
 }
 
 func host32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
