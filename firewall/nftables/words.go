@@ -122,15 +122,16 @@ func (m mark) is(op expr.CmpOp, value, mask uint32) []expr.Any {
 
 // set writes the bits of the mask and leaves the others.
 func (m mark) set(value, mask uint32) []expr.Any {
-	return append([]expr.Any{m.read}, m.put(with(value, mask)...)...)
+	return m.copy(m, value, mask)
 }
 
-// put writes what is in the register, after some expressions have changed it there.
-func (m mark) put(changed ...expr.Any) []expr.Any { return append(changed, m.write) }
-
-// with writes the bits of the mask in the register.
-func with(value, mask uint32) []expr.Any {
-	return []expr.Any{&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: host32(^mask), Xor: host32(value)}}
+// copy writes the bits outside of the mask to another mark, and the value beside.
+func (m mark) copy(to mark, value, mask uint32) []expr.Any {
+	return []expr.Any{
+		m.read,
+		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: host32(^mask), Xor: host32(value)},
+		to.write,
+	}
 }
 
 func host32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
