@@ -29,6 +29,7 @@ var extensions = [...]struct{ name, module, table, rule string }{
 	{"match addrtype", "xt_addrtype", "mangle", "-m addrtype --dst-type LOCAL"},
 	{"match socket", "xt_socket", "mangle", "-p tcp -m socket --transparent"},
 	{"target MARK", "xt_mark", "mangle", "-j MARK --set-mark 1"},
+	{"target TCPMSS", "xt_TCPMSS", "mangle", "-p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"},
 	{"target TPROXY", "xt_TPROXY", "mangle", "-p tcp -j TPROXY --on-port 1024"},
 }
 

@@ -189,6 +189,7 @@ func mangleTable(f firewall.Frame, m marks, is4 bool) table {
 			t.chains[0].rules = append(t.chains[0].rules, takeover(k, f.ListenPort, m, is4))
 		}
 	}
+	t.segments(f.Gateway)
 	return t
 }
 
