@@ -16,9 +16,10 @@ const (
 	chainMasquerade = "masqueraded" // "masquerade" is a word of nft
 	chainSegments   = "segments"
 
-	// Both stand behind the host's chains of the usual priorities: what those drop or translate is decided.
-	priorityGuard      = 10  // filter + 10
-	priorityMasquerade = 110 // srcnat + 10
+	// Guard and masquerade stand behind the host's chains of the usual priorities: what those drop or translate is decided.
+	prioritySegments   = -150 // mangle
+	priorityGuard      = 10   // filter + 10
+	priorityMasquerade = 110  // srcnat + 10
 )
 
 // gateway are the chains. exposed are the interfaces of the WAN that no rule of the host closes.
@@ -62,7 +63,7 @@ func segments(g firewall.Gateway) chain {
 	r.among(false, append(crossings(g.LAN, g.WAN), crossings(g.WAN, g.LAN)...), ifname(), outName())
 	r.then(says(), clamp())
 	return chain{name: chainSegments, comment: "the largest segments between LAN and WAN",
-		hook: &hook{nftables.ChainTypeFilter, hookForward, priorityControl}, rules: []rule{r}}
+		hook: &hook{nftables.ChainTypeFilter, hookForward, prioritySegments}, rules: []rule{r}}
 }
 
 // masquerade translates what the host's own rules have not translated.

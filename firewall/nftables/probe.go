@@ -97,7 +97,7 @@ func (w words) features() []feature {
 		{"log to a group", "nft_log, nfnetlink_log", filter, newRule("", logTo(1))},
 		{"dnat", "nft_nat, nft_chain_nat", dnat, newRule("", isTCP(), load(w.destination(), destinationPort()), []expr.Any{w.dnat()})},
 		{"snat", "nft_nat, nft_chain_nat", snat, newRule("", load(w.source()), []expr.Any{w.snat()})},
-		{"the size of segments", "nft_rt, nft_exthdr of Linux 4.14", hook{nftables.ChainTypeFilter, hookForward, priorityControl}, newRule("", isTCP(), clamp())},
+		{"the size of segments", "nft_rt, nft_exthdr of Linux 4.14", hook{nftables.ChainTypeFilter, hookForward, prioritySegments}, newRule("", isTCP(), clamp())},
 		{"masquerade", "nft_masq, nft_chain_nat", snat, newRule("", []expr.Any{&expr.Masq{}})},
 	}
 }
