@@ -16,6 +16,9 @@ type Gateway struct {
 	// WAN to be forwarded is dropped, unless a pinhole or a translation of the destination (the host publishes
 	// something) has admitted it. Where the host's own rules close an interface of the WAN, by a policy or a rule that drops
 	// the rest, nothing is dropped beside them.
+	//
+	// Both ends of a TCP connection between the sides are told the largest segment that the smaller of both ways carries: a WAN
+	// of PPPoE has an MTU of 1492, and the ICMP error that says so (RFC 1191) does not always arrive.
 	Forward bool
 
 	// Masquerade gives what leaves from LAN to WAN the address of the interface by which it leaves: everything of IPv4,

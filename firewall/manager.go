@@ -101,6 +101,7 @@ type way struct {
 type lead struct {
 	to   netip.AddrPort
 	as   netip.Addr
+	mark uint32
 	uses int
 }
 

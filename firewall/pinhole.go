@@ -28,6 +28,7 @@ type Pinhole struct {
 	Destination netip.AddrPort // as dialled by Source
 	Target      netip.AddrPort // where the connection is led (DNAT); zero: Destination itself, untranslated
 	SourceAs    netip.Addr     // what Target sees as the source (SNAT); zero: Source. The source port is kept.
+	Mark        uint32         // of the connection and of its first packet, for the host's routing, outside of Frame.Mask; 0: as the host marks it
 	Session     uint64         // who asked, for the eyes of the administrator
 }
 
@@ -119,6 +120,9 @@ func (p Pinhole) String() string {
 	}
 	if p.SourceAs.IsValid() {
 		fmt.Fprintf(&b, ", seen as %s", p.SourceAs)
+	}
+	if p.Mark != 0 {
+		fmt.Fprintf(&b, ", marked %#x", p.Mark)
 	}
 	return b.String()
 }

@@ -4,7 +4,7 @@ import "slices"
 
 // Two holes may admit the same connection (a client announces one port in two sessions, a server one port twice), but a
 // rule of translation reads only addresses and the destination port: it cannot tell them apart. So they must agree in
-// where they lead.
+// where they lead, and by which mark.
 
 func (p Pinhole) ways() [2]way {
 	return [2]way{
@@ -17,7 +17,7 @@ func (p Pinhole) ways() [2]way {
 func (m *Manager) conflicts(p Pinhole) bool {
 	w := p.ways()
 	dnat, snat := m.ways[w[0]], m.ways[w[1]]
-	return dnat != nil && dnat.to != p.Onward() || snat != nil && snat.as != p.SourceAs
+	return dnat != nil && (dnat.to != p.Onward() || dnat.mark != p.Mark) || snat != nil && snat.as != p.SourceAs
 }
 
 // enter counts p among the holes that are open or waiting.
@@ -25,7 +25,7 @@ func (m *Manager) enter(p Pinhole) {
 	for _, w := range p.ways() {
 		l := m.ways[w]
 		if l == nil {
-			l = &lead{to: p.Onward(), as: p.SourceAs}
+			l = &lead{to: p.Onward(), as: p.SourceAs, mark: p.Mark}
 			m.ways[w] = l
 		}
 		l.uses++

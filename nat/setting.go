@@ -37,6 +37,11 @@ func (s Settings) EnableEvents() (restore func() error, err error) {
 	return s.enable(eventsSetting, "1", "0")
 }
 
+// Recover puts back what EnableAccounting and EnableEvents have changed in a process that has crashed; nobody may hold them.
+func (s Settings) Recover() error {
+	return errors.Join(s.recover(accountingSetting, "1", nil), s.recover(eventsSetting, "1", nil))
+}
+
 // enable writes on to the setting at path if its value is off, or if an earlier process did so and crashed.
 func (s Settings) enable(path, on, off string) (restore func() error, err error) {
 	restore, err = s.hold(path, on, func(now string) bool { return now == off }, nil)

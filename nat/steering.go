@@ -68,6 +68,37 @@ func (r *Routes) SourceToward(destination, client netip.Addr, via string, mark u
 	return netip.Addr{}, nil
 }
 
+// MarkToward returns the mark by which packets from source that arrive by the interface in leave for destination by the
+// interface out, of the marks that the host's ip rules go by; 0: they do so without one, or no mark makes them. Bits of not are
+// none of the host's.
+func (r *Routes) MarkToward(destination, source netip.Addr, in, out string, not uint32) (mark uint32, err error) {
+	leaves := func(mark uint32) bool {
+		route, err := r.routeTo(destination, &netlink.RouteGetOptions{SrcAddr: source.Unmap().AsSlice(), Iif: in, Mark: mark})
+		if err != nil {
+			return false // no way at all, or a rule that forbids it
+		}
+		name, err := r.InterfaceName(route.LinkIndex)
+		return err == nil && name == out
+	}
+	if leaves(0) {
+		return 0, nil
+	}
+	family := unix.AF_INET6
+	if destination.Unmap().Is4() {
+		family = unix.AF_INET
+	}
+	rules, err := listRules(r.handle, family)
+	if err != nil {
+		return 0, err
+	}
+	for _, rule := range rules {
+		if rule.Mark != 0 && rule.Mark&not == 0 && leaves(rule.Mark) {
+			return rule.Mark, nil
+		}
+	}
+	return 0, nil
+}
+
 // bindSource prepares a socket that will bear one of this host's addresses: the port is chosen when it connects, and may
 // be shared by connections to different servers.
 func bindSource(fd int) error {

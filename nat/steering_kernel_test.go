@@ -61,3 +61,29 @@ func TestSourceToward(t *testing.T) {
 		})
 	}
 }
+
+// TestMarkToward: the mark is one that makes the difference, and leads where it should.
+func TestMarkToward(t *testing.T) {
+	l := newLab(t)
+	l.router.run(t, `ip link add back0 type veth peer name back1; ip address add 10.9.0.1/24 dev back0
+		ip -6 address add fd09::1/64 dev back0 nodad; ip link set back0 up; ip link set back1 up
+		ip route add default via 10.9.0.2 table 7; ip -6 route add default via fd09::2 table 7
+		ip rule add fwmark 3 blackhole; ip rule add fwmark 0x47000007 lookup 7
+		ip rule add fwmark 5/0xff lookup 7; ip -6 rule add fwmark 6 lookup 7`)
+	for _, test := range []struct {
+		destination, source, out string
+		want                     uint32
+	}{
+		{"10.2.0.2", "10.1.0.2", toServer, 0}, // without a mark
+		{"10.2.0.2", "10.1.0.2", "back0", 5},
+		{"fd02::2", "fd01::2", "back0", 6},
+		{"10.2.0.2", "10.1.0.2", "elsewhere0", 0}, // no mark leads there
+	} {
+		l.router.do(t, func() {
+			got, err := routes(t).MarkToward(netip.MustParseAddr(test.destination), netip.MustParseAddr(test.source), toClient, test.out, 0xff000000)
+			if err != nil || got != test.want {
+				t.Errorf("from %s to %s by %s: mark %d, %v, want %d", test.source, test.destination, test.out, got, err, test.want)
+			}
+		})
+	}
+}

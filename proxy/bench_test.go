@@ -23,6 +23,8 @@ func (l loopback) Arrival(c net.Conn) (policy.Arrival, Way, error) {
 
 func (l loopback) Egress(_, _ netip.Addr, _ uint32) (string, bool, error) { return "wan0", true, nil }
 
+func (l loopback) Steer(_, _ netip.Addr, _, _ string) (uint32, error) { return 0, nil }
+
 func (l loopback) Dial(ctx context.Context, _, _ netip.AddrPort, _ netip.Addr, _ Way) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", l.server)
 }

@@ -58,6 +58,12 @@ func (s *session) open(verb string, connector, listener *leg, listening netip.Ad
 	if seen := listener.local.Addr(); seen != hole.Source {
 		hole.SourceAs = seen
 	}
+	if listener == &s.clientLeg && listener.wan {
+		// The server's packets to a client outside answer nobody, so the host does not know by which of its WANs.
+		if hole.Mark, err = s.settings.Network.Steer(hole.Source, listening.Addr(), via, listener.via); err != nil {
+			return nil, noDataConnection("finding the way to %s by %s: %w", listening.Addr(), listener.via, err)
+		}
+	}
 	ch := &channel{announced: listening, passive: connector == &s.clientLeg, verb: verb}
 	if public := connector.local.Addr(); public != listening.Addr() {
 		if ch.port, err = s.settings.Ports.Lend(public, hole.Source); err != nil {

@@ -134,6 +134,8 @@ func (n *fakeNetwork) Egress(to, _ netip.Addr, _ uint32) (string, bool, error) {
 	return "wan0", true, nil
 }
 
+func (n *fakeNetwork) Steer(_, _ netip.Addr, _, _ string) (uint32, error) { return 0, nil }
+
 func (n *fakeNetwork) Dial(ctx context.Context, server, as netip.AddrPort, _ netip.Addr, _ Way) (net.Conn, error) {
 	if n.unreachable {
 		return nil, errors.New("connection refused")

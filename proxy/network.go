@@ -17,6 +17,9 @@ type Network interface {
 	// Egress names the interface through which packets from one address to
 	// another leave, and whether it is on the WAN side.
 	Egress(to, from netip.Addr, mark uint32) (name string, wan bool, err error)
+	// Steer is the mark by which the host leads packets, that come by one interface, out by another one; 0: they need none,
+	// or none does it.
+	Steer(from, to netip.Addr, in, out string) (mark uint32, err error)
 	// Dial connects to a server for a client that has come by a way: from the
 	// router's own address, or, if as is valid, from that client's address. The
 	// context bounds the wait.

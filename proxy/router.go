@@ -65,6 +65,14 @@ func (r Router) Egress(to, from netip.Addr, mark uint32) (name string, wan bool,
 	return name, slices.Contains(r.WAN, name), err
 }
 
+// Steer asks the routing table, on a host that has ip rules of its own.
+func (r Router) Steer(from, to netip.Addr, in, out string) (mark uint32, err error) {
+	if !r.Steered() {
+		return 0, nil
+	}
+	return r.Routes.MarkToward(to, from, in, out, r.Mask)
+}
+
 // Dial connects to a server, by the way that the client's own packets would take where the host sends clients by
 // different ones: its data connection takes it as well.
 func (r Router) Dial(ctx context.Context, server, as netip.AddrPort, client netip.Addr, way Way) (net.Conn, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ftpgate/ftpgate/deploy/lab"
+	"github.com/ftpgate/ftpgate/deploy/lab/dialogue"
 	"github.com/ftpgate/ftpgate/deploy/lab/peers"
 )
 
@@ -211,4 +212,36 @@ func (r *router) reachPort(t *testing.T, from, source, to, target string, dialle
 		t.Fatalf("from %s to %s: %v", source, target, err)
 	}
 	return fmt.Sprint(<-came)
+}
+
+// TestRouterSmallerWAN: the WAN carries smaller packets than the LAN, as PPPoE does, and what says so is dropped on its
+// way, as firewalls do. The router itself tells both ends of a connection what fits.
+func TestRouterSmallerWAN(t *testing.T) {
+	r := newRouter(t, lab.Options{Bare: true})
+	before := r.state()
+	r.run("ip", "link", "set", lab.WANInterface, "mtu", "1492")
+	for _, host := range []string{lab.Client, lab.Server, lab.Outside} {
+		r.each(t, r.Host(host), []string{
+			"iptables-nft -A INPUT -p icmp --icmp-type fragmentation-needed -j DROP",
+			"ip6tables-nft -A INPUT -p ipv6-icmp --icmpv6-type packet-too-big -j DROP",
+		})
+	}
+	servers := map[string]*peers.Server{
+		lab.Outside: r.serve(peers.Vsftpd(), lab.Outside, peers.ServerOptions{Passive: passiveRange}),
+		lab.Server:  r.serve(peers.Vsftpd(), lab.Server, peers.ServerOptions{Passive: passiveRange}),
+	}
+	r.start(plain + fromNothing)
+	for _, f := range []struct{ client, dials, server string }{
+		{lab.Client, "203.0.113.20:21", lab.Outside}, {lab.Client, "[2001:db8:113::20]:21", lab.Outside},
+		{lab.Outside, "203.0.113.1:21", lab.Server}, {lab.Outside, "[2001:db8:113::1]:21", lab.Server},
+	} {
+		for _, mode := range dialogue.Modes(strings.HasPrefix(f.dials, "[")) {
+			c := login(t, r.Host(f.client), f.dials, dialogue.Options{Timeout: 5 * time.Second})
+			roundTrip(t, c, mode, servers[f.server])
+			r.quit(t, c)
+		}
+	}
+	r.stop()
+	r.run("ip", "link", "set", lab.WANInterface, "mtu", "1500")
+	r.same(t, before, "SIGTERM")
 }

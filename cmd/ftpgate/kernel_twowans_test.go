@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -116,8 +117,9 @@ func (r *router) seenAs(t *testing.T, c *dialogue.Client) string {
 }
 
 // TestTwoWANsInbound: a client is answered by the WAN by which it has come. For what is translated to the LAN the host
-// itself has to remember that, as for everything that it publishes: by a connection mark, of which our bits are not. (A
-// server that connects to the client, in active mode, is none that is answered: it goes as the host routes it.)
+// itself has to remember that, as for everything that it publishes: by a connection mark, of which our bits are not. A
+// server that connects to the client, in active mode, answers nobody: its connection has the mark of its session, by which
+// the host leads it to the same WAN, also when ftpgate is not there any more.
 func TestTwoWANsInbound(t *testing.T) {
 	r := newRouter(t, lab.Options{})
 	r.secondWAN(t)
@@ -130,15 +132,35 @@ func TestTwoWANsInbound(t *testing.T) {
 	r.start(twoWANs)
 	// Each from an address that the router would answer by wan0 if it went by the destination alone.
 	from := dialogue.Options{Source: netip.MustParseAddrPort("203.0.113.20:0")}
-	for dials, modes := range map[string][]dialogue.Mode{
-		"203.0.113.1:21":  dialogue.Modes(false),
-		"198.51.100.1:21": {dialogue.PASV, dialogue.EPSV},
-	} {
-		for _, mode := range modes {
+	for _, dials := range []string{"203.0.113.1:21", "198.51.100.1:21"} {
+		for _, mode := range dialogue.Modes(false) {
 			s := login(t, r.Host(lab.Outside), dials, from)
 			roundTrip(t, s, mode, server)
 			r.quit(t, s)
 		}
 	}
+	content := make([]byte, 32<<20)
+	if err := server.WriteFile("large", content); err != nil {
+		t.Fatal(err)
+	}
+	s := login(t, r.Host(lab.Outside), "198.51.100.1:21", from)
+	data, err := s.Open(dialogue.PORT)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer data.Close()
+	if _, err := s.Cmd("RETR large"); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := data.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, content[:1<<20]); err != nil {
+		t.Fatal(err)
+	}
 	r.stop()
+	if n, err := io.Copy(io.Discard, conn); err != nil || n != int64(len(content)-1<<20) {
+		t.Errorf("after the stop %d bytes came: %v", n, err)
+	}
 }

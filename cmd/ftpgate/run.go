@@ -19,6 +19,7 @@ import (
 
 func runCommand() *cobra.Command {
 	var path string
+	var sweeps bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the gateway in the foreground",
@@ -26,11 +27,22 @@ func runCommand() *cobra.Command {
 host. Data connections that run go on in the kernel. SIGHUP reads the
 configuration again: running sessions keep their rule, and a bad file leaves
 the old configuration in force. It also opens the audit files again, for those
-who have renamed them.`,
+who have renamed them.
+
+What a run that was killed has left (rules that keep the door closed, ip rules,
+settings of the kernel) the next one takes over and removes when it stops. With
+--sweep nothing else is done than to remove it; the packages do so before they
+are removed.`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), path) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if sweeps {
+				return sweep(cmd.Context())
+			}
+			return run(cmd.Context(), path)
+		},
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&sweeps, "sweep", false, "remove what a run that was killed has left on this host, and end")
 	return cmd
 }
 

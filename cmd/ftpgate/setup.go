@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -48,9 +47,11 @@ func setupCommand() *cobra.Command {
 		Long: `Looks at the interfaces of this host and tells the LAN from the Internet: the
 default route leaves by the WAN, the LAN has private addresses. Writes a
 commented configuration, checks it, lets doctor look at the host, and enables and
-starts the service. On a terminal it asks before it writes. A file that is there
-is not overwritten without --force, unless it is the unedited one of the package;
-the old one is kept beside it.`,
+starts the service. On a terminal it asks for what it cannot tell, for a server to
+publish, and before it writes; elsewhere, and with --yes, what cannot be told is an
+error, and nothing is guessed. A file that is there is not overwritten without
+--force, unless it is the unedited one of the package; the old one is kept beside
+it.`,
 		Example: `  ftpgate setup --dry-run
   ftpgate setup --publish 192.168.50.20
   ftpgate setup --lan eth0 --wan ppp0 --router`,
@@ -61,8 +62,8 @@ the old one is kept beside it.`,
 	}
 	flags := cmd.Flags()
 	configFlag(cmd, &f.config)
-	flags.StringArrayVar(&f.lan, "lan", nil, "interface of the trusted side (default: guessed)")
-	flags.StringArrayVar(&f.wan, "wan", nil, "interface of the Internet side (default: guessed)")
+	flags.StringArrayVar(&f.lan, "lan", nil, "interface of the trusted side (default: the one that has private addresses)")
+	flags.StringArrayVar(&f.wan, "wan", nil, "interface of the Internet side (default: the one by which the default route leaves)")
 	flags.StringArrayVar(&f.publish, "publish", nil, "server on the LAN that clients outside reach, ADDRESS or ADDRESS:PORT; once for each family")
 	flags.BoolVar(&f.noOutbound, "no-outbound", false, "no rule for LAN clients that go out")
 	flags.BoolVar(&f.router, "router", false, "make this host the LAN's router as well: forwarding and masquerading")
@@ -74,9 +75,9 @@ the old one is kept beside it.`,
 }
 
 func (f *setupFlags) run(in io.Reader, out, notes io.Writer) error {
-	servers, err := f.servers()
+	servers, err := serversOf(f.publish)
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("--publish: %w", err)}
 	}
 	if f.noOutbound && len(servers) == 0 {
 		return usageError{errors.New("nothing is left to do: --no-outbound without --publish")}
@@ -91,9 +92,15 @@ func (f *setupFlags) run(in io.Reader, out, notes io.Writer) error {
 	if err != nil {
 		return runError{err}
 	}
-	sides, err := setup.Complete(setup.Sides{LAN: f.lan, WAN: f.wan}, host)
+	ask := f.interview(in, notes)
+	sides, err := ask.sides(setup.Sides{LAN: f.lan, WAN: f.wan}, host)
 	if err != nil {
-		return usageError{err}
+		return err
+	}
+	if len(servers) == 0 {
+		if servers, err = ask.servers(); err != nil {
+			return err
+		}
 	}
 	plan := setup.Plan{Sides: sides, Outbound: !f.noOutbound, Publish: servers, Router: f.router}
 	if len(servers) > 0 {
@@ -111,7 +118,7 @@ func (f *setupFlags) run(in io.Reader, out, notes io.Writer) error {
 		return concluded(report, notes)
 	}
 	fmt.Fprintf(out, "LAN: %s   WAN: %s\n", strings.Join(sides.LAN, ", "), strings.Join(sides.WAN, ", "))
-	if !f.yes && asks(in) && !confirmed(in, out, "Write "+f.config+"?") {
+	if !ask.confirmed("Write " + f.config + "?") {
 		return runError{errors.New("nothing was written")}
 	}
 	if err := f.write(text); err != nil {
@@ -121,7 +128,7 @@ func (f *setupFlags) run(in io.Reader, out, notes io.Writer) error {
 	if err := concluded(report, notes); err != nil {
 		return err // the service would not do what it is for
 	}
-	return f.enable(in, out)
+	return f.enable(ask, out)
 }
 
 // pristine tells whether the file is that of the packages, which nobody has edited.
@@ -130,20 +137,20 @@ func (f *setupFlags) pristine() bool {
 	return err == nil && strings.Contains(string(text), unedited)
 }
 
-// servers reads --publish.
-func (f *setupFlags) servers() (all []netip.AddrPort, err error) {
-	for _, text := range f.publish {
+// serversOf reads the addresses of the server that is to be published.
+func serversOf(texts []string) (all []netip.AddrPort, err error) {
+	for _, text := range texts {
 		server, err := netip.ParseAddrPort(text)
 		if err != nil {
 			address, err := netip.ParseAddr(strings.Trim(text, "[]"))
 			if err != nil {
-				return nil, fmt.Errorf("--publish %s: neither an address nor address:port", text)
+				return nil, fmt.Errorf("%s is neither an address nor address:port", text)
 			}
 			server = netip.AddrPortFrom(address, 21)
 		}
 		for _, other := range all {
 			if other.Addr().Is4() == server.Addr().Is4() || other.Port() != server.Port() {
-				return nil, fmt.Errorf("--publish %s beside %s: one server has one address of each family, and one port; further ones are further rules in the file", text, other)
+				return nil, fmt.Errorf("%s beside %s: one server has one address of each family, and one port; further ones are further rules in the file", text, other)
 			}
 		}
 		all = append(all, server)
@@ -219,7 +226,7 @@ func (f *setupFlags) write(text string) error {
 }
 
 // enable enables and starts the service, if there is one.
-func (f *setupFlags) enable(in io.Reader, out io.Writer) error {
+func (f *setupFlags) enable(ask *interview, out io.Writer) error {
 	byHand := "ftpgate run --config " + f.config
 	switch {
 	case f.noEnable:
@@ -231,7 +238,7 @@ func (f *setupFlags) enable(in io.Reader, out io.Writer) error {
 	case exec.Command("systemctl", "cat", unit).Run() != nil:
 		fmt.Fprintln(out, "no "+unit+" is installed here: "+byHand)
 		return nil
-	case !f.yes && asks(in) && !confirmed(in, out, "Enable and start "+unit+"?"):
+	case !ask.confirmed("Enable and start " + unit + "?"):
 		return nil
 	}
 	// One that runs reads the file as well.
@@ -242,26 +249,6 @@ func (f *setupFlags) enable(in io.Reader, out io.Writer) error {
 	}
 	fmt.Fprintln(out, unit+" is enabled and runs; look at http://127.0.0.1:9121/ or ftpgate status")
 	return nil
-}
-
-// asks tells whether somebody can answer.
-func asks(in io.Reader) bool {
-	file, ok := in.(*os.File)
-	return ok && isTerminal(file)
-}
-
-// confirmed asks; no answer is no.
-func confirmed(in io.Reader, out io.Writer, question string) bool {
-	fmt.Fprint(out, question+" [Y/n] ")
-	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil {
-		return false
-	}
-	switch strings.ToLower(strings.TrimSpace(line)) {
-	case "", "y", "yes":
-		return true
-	}
-	return false
 }
 
 // groupOf is the group of a file.

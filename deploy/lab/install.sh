@@ -20,9 +20,9 @@ demo='iproute2 iptables nftables curl procps conntrack'
 # gcc and libc6-dev are for Go's race detector, python3-openssl is for TLS in pyftpdlib, and without fonts a browser
 # writes boxes.
 test="$demo lftp tnftp ncftp python3 python3-openssl openssl gcc libc6-dev chromium fonts-inter fonts-dejavu-core tshark systemd rpm"
-deploy="$test debootstrap systemd-container"
+deploy="$test debootstrap systemd-container qemu-user-static"
 # In the container: what the package depends on, and what its tests look at it with.
-inside='systemd systemd-sysv dbus iproute2 iptables nftables procps kmod logrotate fail2ban python3-systemd'
+inside='systemd systemd-sysv dbus iproute2 iptables nftables procps kmod logrotate fail2ban python3-systemd rpm'
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
@@ -98,9 +98,9 @@ unpack() {
 	rm -rf "$work"
 }
 
-# bootstrap makes the Debian of the container.
+# bootstrap makes the Debian of the container, anew if other packages are to be in it.
 bootstrap() {
-	if [ -e "$cache/debian/.complete" ]; then
+	if [ "$(cat "$cache/debian/.complete" 2>/dev/null)" = "$inside" ]; then
 		return
 	fi
 	update
@@ -111,7 +111,7 @@ bootstrap() {
 	work=$(mktemp -d "$cache/.debian.XXXXXX")
 	# shellcheck disable=SC2086
 	quietly debootstrap --variant=minbase --include="$(echo $inside | tr ' ' ',')" "$suite" "$work/root" "$mirror"
-	touch "$work/root/.complete"
+	echo "$inside" >"$work/root/.complete"
 	rm -rf "${cache:?}/debian"
 	mv "$work/root" "$cache/debian"
 	rm -rf "$work"

@@ -57,6 +57,7 @@ func newMachine(t *testing.T, o lab.Options) *machine {
 	if out, err := exec.Command("cp", "-a", "--reflink=auto", base, m.root).CombinedOutput(); err != nil {
 		t.Fatalf("copying %s: %v: %s", base, err, out)
 	}
+	m.write("etc/resolv.conf", "# the lab has no resolver; who asks is told so at once\n")
 	m.boot()
 	t.Cleanup(m.halt)
 	return m
@@ -67,7 +68,7 @@ func (m *machine) boot() {
 	m.t.Helper()
 	m.nspawn = exec.Command("systemd-nspawn", "--quiet", "--directory="+m.root, "--boot", "--machine=ftpgate-test",
 		"--network-namespace-path=/run/netns/"+m.Host(lab.Router).Namespace, "--capability=CAP_NET_ADMIN",
-		"--register=no", "--keep-unit", "--console=pipe")
+		"--register=no", "--keep-unit", "--console=pipe", "--resolv-conf=off")
 	m.nspawn.Env = append(os.Environ(), "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network")
 	var console bytes.Buffer
 	m.nspawn.Stdout, m.nspawn.Stderr = &console, &console
@@ -140,17 +141,24 @@ func (m *machine) property(name string) string {
 	return strings.TrimSpace(m.must("systemctl", "show", "--value", "--property="+name, "ftpgate.service"))
 }
 
-// install gives dpkg a package, and returns what it says.
-func (m *machine) install(deb string) string {
+// install gives dpkg or rpm a package, and returns what it says. To rpm a Debian has none of the packages that ours needs.
+func (m *machine) install(file string) string {
 	m.t.Helper()
-	content, err := os.ReadFile(deb)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	const inside = "/var/tmp/ftpgate.deb"
+	inside := "/var/tmp/ftpgate" + filepath.Ext(file)
 	m.write(inside, string(content))
 	defer os.Remove(filepath.Join(m.root, inside))
-	return m.must("dpkg", "--install", inside)
+	if filepath.Ext(file) == ".deb" {
+		return m.must("dpkg", "--install", inside)
+	}
+	how := "--install"
+	if _, err := m.run("rpm", "--query", "ftpgate"); err == nil {
+		how = "--upgrade"
+	}
+	return m.must("rpm", how, "--oldpackage", "--nodeps", "--force-debian", inside)
 }
 
 // write makes a file in the container.

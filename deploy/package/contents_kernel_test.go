@@ -57,17 +57,6 @@ const contents = `
 -rw-r--r-- /usr/share/zsh/site-functions/_ftpgate
 `
 
-// architectures are Go's names and those of Debian and of rpm.
-var architectures = []struct {
-	deb, rpm, all string
-	machine       elf.Machine
-	goarch        string
-}{
-	{"amd64", "x86_64", "amd64", elf.EM_X86_64, "amd64"},
-	{"arm64", "aarch64", "arm64", elf.EM_AARCH64, "arm64"},
-	{"armhf", "armv7hl", "armv7", elf.EM_ARM, "arm"},
-}
-
 // TestPackages builds all of them, this machine's twice from two copies of the source, and looks into them.
 func TestPackages(t *testing.T) {
 	copied := filepath.Join(t.TempDir(), "elsewhere")
@@ -187,15 +176,6 @@ func sorted(lines []string) string {
 	return "\n" + strings.Join(lines, "\n") + "\n"
 }
 
-func output(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 func digest(t *testing.T, path string) [sha256.Size]byte {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -203,21 +183,4 @@ func digest(t *testing.T, path string) [sha256.Size]byte {
 		t.Fatal(err)
 	}
 	return sha256.Sum256(content)
-}
-
-// copySource copies all but what is not source.
-func copySource(t *testing.T, from, to string) {
-	t.Helper()
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(to, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if !slices.Contains([]string{".git", "bin", "dist"}, e.Name()) {
-			output(t, "cp", "-R", filepath.Join(from, e.Name()), to)
-		}
-	}
 }

@@ -20,6 +20,7 @@ import (
 // TestDeployment is the life of the package on a router, from its installation to its purge.
 func TestDeployment(t *testing.T) {
 	g := newGateway(t, lab.Options{Filter: lab.FilterBare})
+	g.isOnline(t)
 	rules, files := g.state(), g.files()
 	for _, step := range []struct {
 		name string
@@ -74,7 +75,7 @@ func (g *gateway) isInstalled(t *testing.T) {
 	g.must("sed", "-i", `s/\[EDIT-ME\]/[lan0]/; s/\[EDIT-ME-TOO\]/[wan0]/`, "/etc/ftpgate/ftpgate.yaml")
 	g.must("systemctl", "start", "ftpgate.service")
 	g.ready()
-	g.configure("")
+	g.isSetUp(t)
 	if got := g.must("ftpgate", "version"); !strings.Contains(got, "v0.9.0") {
 		t.Errorf("version %s", got)
 	}
@@ -103,6 +104,33 @@ func (g *gateway) asksForTheUser(t *testing.T) {
 	if out := check(); !strings.Contains(out, "ReadWritePaths=/srv") {
 		t.Errorf("an audit file outside of the sandbox: %s", out)
 	}
+}
+
+// isSetUp has ftpgate setup write the configuration, which the administrator then extends.
+func (g *gateway) isSetUp(t *testing.T) {
+	if out, err := g.run("ftpgate", "setup", "--yes", "--publish", "192.168.50.20"); err == nil || !strings.Contains(out, "--force") {
+		t.Errorf("setup over a configuration that was edited: %v, %s", err, out)
+	}
+	g.must("ftpgate", "setup", "--yes", "--force", "--publish", "192.168.50.20", "--publish", "2001:db8:50::20")
+	g.ready()
+	path := filepath.Join(g.root, "etc/ftpgate/ftpgate.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after, found := strings.Cut(string(text), "\nrules:\n")
+	if !found {
+		t.Fatalf("setup has written no rules:\n%s", text)
+	}
+	extended := before + "\naudit: {transfers: /var/log/ftpgate/transfers.json, xferlog: /var/log/ftpgate/xferlog}\nrules:\n" +
+		`  - {name: routed, direction: outbound, clients: ["2001:db8:50::/64"], preserve_client_address: true}` + "\n" +
+		`  - {name: guarded, direction: inbound, ports: [2100], server: "192.168.50.20:2100", users: {deny: [root]}}` + "\n" + after
+	if err := os.WriteFile(path, []byte(extended), 0o640); err != nil { // of the file that is there: its owner and mode stay
+		t.Fatal(err)
+	}
+	g.must("ftpgate", "check")
+	g.must("systemctl", "restart", "ftpgate.service")
+	g.ready()
 }
 
 // isConfined looks at the process as the kernel has it, not as the unit would.
@@ -141,7 +169,7 @@ func (g *gateway) isConfined(t *testing.T) {
 func (g *gateway) tellsTheJournal(t *testing.T) {
 	var entries string
 	g.eventually(patience, "the end of a session in the journal", func() bool {
-		entries = g.must("journalctl", "--output=json", "--unit=ftpgate", "FTPGATE_CLIENT=192.168.50.10", "FTPGATE_SERVER=203.0.113.20", "FTPGATE_RULE=out")
+		entries = g.must("journalctl", "--output=json", "--unit=ftpgate", "FTPGATE_CLIENT=192.168.50.10", "FTPGATE_SERVER=203.0.113.20", "FTPGATE_RULE=office")
 		return strings.Contains(entries, `\"message\":\"session ended\"`)
 	})
 	for _, want := range []string{`"FTPGATE_SESSION":"`, `"FTPGATE_USER":"` + peers.User + `"`, `"FTPGATE_WHY":"QUIT"`, `"PRIORITY":"6"`, `"SYSLOG_IDENTIFIER":"ftpgate"`} {

@@ -5,7 +5,6 @@ package packages
 import (
 	"bytes"
 	"crypto/sha256"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -98,7 +97,7 @@ func (g *gateway) isUpgraded(t *testing.T) {
 
 // keepsTheOld: a version that does not take the configuration does not replace the running one.
 func (g *gateway) keepsTheOld(t *testing.T) {
-	pid, good := g.property("MainPID"), fmt.Sprintf(configuration, "")
+	pid, good := g.property("MainPID"), g.must("cat", "/etc/ftpgate/ftpgate.yaml")
 	g.write("etc/ftpgate/ftpgate.yaml", good+"unknown: 1\n")
 	if said := g.install(g.new); !strings.Contains(said, "unknown: unknown key") || !strings.Contains(said, "the old version keeps running") {
 		t.Errorf("dpkg says\n%s", said)

@@ -54,6 +54,7 @@ func Run(t *testing.T, c Config) {
 				{"Translation", translation},
 				{"HostTranslates", hostTranslates},
 				{"Alike", alike},
+				{"Steered", steered},
 				{"OneConnection", oneConnection},
 				{"AtOnce", atOnce},
 				{"Seen", seen},

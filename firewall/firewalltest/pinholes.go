@@ -61,6 +61,34 @@ func translation(s *subject) {
 	s.refused("a second connection to a translated pinhole", client(0), public)
 }
 
+// steered: what a pinhole marks the host routes by the mark, from the first packet on. Here it leads nowhere, so that it shows.
+func steered(s *subject) {
+	b := s.installed()
+	e := s.listen(s.server, s.serverAddr(), 4001)
+	other := s.listen(s.server, s.serverAddr(), 4002)
+	client := port(s.clientAddr(), 0)
+	family := "-6"
+	if s.four {
+		family = "-4"
+	}
+	s.output("a rule that goes by the mark", "ip", family, "rule", "add", "priority", "100", "fwmark", "0x205/0xffffff", "blackhole")
+	marked := func(h *firewall.Hole) { h.Mark = 0x205 }
+	public := port(s.lanAddr(), 50001)
+	holes := []firewall.Hole{s.hole(e.addr, marked), s.hole(public, marked, func(h *firewall.Hole) { h.Target = e.addr }), s.hole(other.addr)}
+	s.open(b, holes...)
+	s.quiet(b, holes...)
+	s.refused("a marked one", client, e.addr)
+	s.refused("one that is marked and translated", client, public)
+	s.admitted(client, other.addr, other, client)
+	s.must("installing again", b.Install(s.frame()))
+	s.quiet(b, holes...)
+	s.shut(b, holes...)
+	s.quiet(b)
+	again := s.hole(e.addr) // what was marked before is not any more
+	s.open(b, again)
+	s.admitted(client, e.addr, e, client)
+}
+
 // batch: many in one transaction, and the removal of most of them.
 func batch(s *subject) {
 	const many = 300

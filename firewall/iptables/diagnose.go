@@ -22,12 +22,14 @@ var extensions = [...]struct{ name, module, table, rule string }{
 	{"match time", "xt_time", "nat", "-m time --datestop 2030-01-01T00:00:00"},
 	{"match hashlimit", "xt_hashlimit", "nat", "-m hashlimit --hashlimit-upto 1/day --hashlimit-burst 1 --hashlimit-name ftpgate-probe"},
 	{"target CONNMARK", "xt_connmark", "nat", "-j CONNMARK --set-mark 1"},
+	{"target MARK", "xt_mark", "nat", "-j MARK --set-mark 1"},
 	{"target DNAT", "xt_nat", "nat", "-p tcp -j DNAT --to-destination :1024"},
 	{"match conntrack", "xt_conntrack", "filter", "-m conntrack --ctstate ESTABLISHED"},
 	{"match multiport", "xt_multiport", "filter", "-p tcp -m multiport --sports 21"},
 	{"match addrtype", "xt_addrtype", "mangle", "-m addrtype --dst-type LOCAL"},
 	{"match socket", "xt_socket", "mangle", "-p tcp -m socket --transparent"},
 	{"target MARK", "xt_mark", "mangle", "-j MARK --set-mark 1"},
+	{"target TCPMSS", "xt_TCPMSS", "mangle", "-p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"},
 	{"target TPROXY", "xt_TPROXY", "mangle", "-p tcp -j TPROXY --on-port 1024"},
 }
 

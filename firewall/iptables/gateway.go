@@ -8,10 +8,11 @@ import (
 	"github.com/ftpgate/ftpgate/firewall"
 )
 
-// What the frame's Gateway needs. Both chains are hooked late: behind the host's own rules.
+// What the frame's Gateway needs. The first two chains are hooked late: behind the host's own rules.
 const (
 	chainGateway    = prefix + "GATEWAY"    // filter: between LAN and WAN
 	chainMasquerade = prefix + "MASQUERADE" // nat: what nobody else has translated
+	chainSegments   = prefix + "SEGMENTS"   // mangle: the largest segments between LAN and WAN
 )
 
 // lets are the rules by which the LAN opens connections to the WAN.
@@ -48,6 +49,23 @@ func (t *table) gateway(g firewall.Gateway, exposed []string) {
 	}
 	t.chains = append(t.chains, chain{name: chainGateway, rules: append(lets(g), guards(exposed)...)})
 	t.jumps = append(t.jumps, jump{from: forward, to: chainGateway, late: true})
+}
+
+// segments adds the chain of the table mangle: each end is told what the way carries, both ways.
+func (t *table) segments(g firewall.Gateway) {
+	if !g.Forward {
+		return
+	}
+	c := chain{name: chainSegments}
+	for _, lan := range g.LAN {
+		for _, wan := range g.WAN {
+			for _, way := range []string{"-i " + lan + " -o " + wan, "-i " + wan + " -o " + lan} {
+				c.rules = append(c.rules, rule(way+" -p tcp --tcp-flags SYN,RST SYN", "ftpgate: the largest segment that the way carries", "-j TCPMSS --clamp-mss-to-pmtu"))
+			}
+		}
+	}
+	t.chains = append(t.chains, c)
+	t.jumps = append(t.jumps, jump{from: forward, to: chainSegments, match: fields("-p tcp --tcp-flags SYN,RST SYN")})
 }
 
 // masquerade adds the chain of the table nat. Matching -i behind POSTROUTING takes Linux 5.7.

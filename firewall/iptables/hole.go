@@ -43,20 +43,28 @@ func holeRules(h firewall.Hole, m marks, run string) []placed {
 	name := fmt.Sprintf("%s session %d", holeName(h), h.Session)
 	rules := []placed{{chainGate, gate(h, m, run, name)}}
 	port := h.Onward().Port()
-	if concerns(h, chainDNAT) {
-		match := fmt.Sprintf("-s %s -d %s -p tcp --dport %d", h.Source, h.Destination.Addr(), h.Destination.Port())
-		rules = append(rules, placed{chainDNAT, rule(match, name, "-j DNAT --to-destination "+h.Target.String())})
+	led := fmt.Sprintf("-s %s -d %s -p tcp --dport %d", h.Source, h.Destination.Addr(), h.Destination.Port())
+	if h.Mark != 0 { // the host's rules that copy a connection's mark to its packets have seen this one already
+		rules = append(rules, placed{chainDNAT, rule(led, name, "-j MARK --set-xmark "+m.first(h))})
 	}
-	if concerns(h, chainSNAT) {
+	if h.Target.IsValid() {
+		rules = append(rules, placed{chainDNAT, rule(led, name, "-j DNAT --to-destination "+h.Target.String())})
+	}
+	if h.SourceAs.IsValid() {
 		match := fmt.Sprintf("-s %s -d %s -p tcp --dport %d", h.Source, h.Onward().Addr(), port)
 		rules = append(rules, placed{chainSNAT, rule(match, name, "-j SNAT --to-source "+h.SourceAs.String())})
 	}
 	return rules
 }
 
-// concerns tells whether the hole has a rule in the chain.
-func concerns(h firewall.Hole, chain string) bool {
-	return chain == chainGate || chain == chainDNAT && h.Target.IsValid() || chain == chainSNAT && h.SourceAs.IsValid()
+// rulesIn is how many rules the hole has in the chain.
+func rulesIn(chain string, h firewall.Hole) (n int) {
+	for _, has := range []bool{chain == chainGate, chain == chainDNAT && h.Mark != 0, chain == chainDNAT && h.Target.IsValid(), chain == chainSNAT && h.SourceAs.IsValid()} {
+		if has {
+			n++
+		}
+	}
+	return n
 }
 
 // gate matches in the order in which the conditions stand, and the bucket, which is empty after the first packet,
@@ -73,5 +81,5 @@ func gate(h firewall.Hole, m marks, run, name string) spec {
 	fmt.Fprintf(&b, " -m hashlimit --hashlimit-upto 1/day --hashlimit-burst 1 --hashlimit-name %s-%s-%d", owned, run, h.ID)
 	fmt.Fprintf(&b, " --hashlimit-htable-size 1 --hashlimit-htable-max 8")
 	fmt.Fprintf(&b, " --hashlimit-htable-expire %d --hashlimit-htable-gcinterval %d", bucketLife, bucketSweep)
-	return rule(b.String(), name+" until "+end+"Z", "-j CONNMARK --set-xmark "+m.pinhole)
+	return rule(b.String(), name+" until "+end+"Z", "-j CONNMARK --set-xmark "+m.admitted(h))
 }

@@ -200,7 +200,8 @@ func (f *family) replace(frame firewall.Frame) error {
 	return f.learn()
 }
 
-// retire removes the chains that a former frame needed and the present one does not.
+// retire removes the chains that a former frame needed and the present one does not, and those of the host that were made
+// for them.
 func (f *family) retire(were []table, set ruleset) error {
 	for _, was := range were {
 		var gone []string
@@ -218,6 +219,20 @@ func (f *family) retire(were []table, set ruleset) error {
 		}
 		if err := f.tools.commit(demolish(was.name, gone)); err != nil {
 			return fmt.Errorf("removing chains of a former configuration from table %s: %w", was.name, err)
+		}
+		made := f.made[was.name]
+		if f.variant != NFT || made == nil {
+			continue
+		}
+		unused := map[string]bool{}
+		for _, j := range was.jumps {
+			if made.chains[j.from] && !slices.ContainsFunc(f.tables[i].jumps, func(is jump) bool { return is.from == j.from }) {
+				unused[j.from] = true
+				delete(made.chains, j.from)
+			}
+		}
+		if err := unmake(f.is4, was.name, unused, false); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -62,6 +62,8 @@ func goldenHoles(four bool) []firewall.Hole {
 		hole(3, firewall.Pinhole{Interface: "eth0", Source: netip.MustParseAddr(client),
 			Destination: at(router, 50003), Target: at(server, 30003), SourceAs: netip.MustParseAddr(router)}), // hairpin
 		hole(4, firewall.Pinhole{Interface: "eth0", Source: netip.MustParseAddr(client), Destination: at(remote, 60004)}), // routed
+		hole(5, firewall.Pinhole{Interface: "eth0", Source: netip.MustParseAddr(server),
+			Destination: at(remote, 60005), SourceAs: netip.MustParseAddr(router), Mark: 0x2}), // inbound, active, by the second WAN
 	}
 }
 

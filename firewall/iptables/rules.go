@@ -66,14 +66,28 @@ type table struct {
 }
 
 // marks are the two marks of a frame as iptables takes them: "0x46000000/0xff000000".
-type marks struct{ takeover, pinhole string }
+type marks struct {
+	takeover, pinhole string
+	value, mask       uint32 // of the pinhole's
+}
 
 func marksOf(f firewall.Frame) marks {
 	return marks{
 		takeover: fmt.Sprintf("%#x/%#x", f.Mark, f.Mask),
 		pinhole:  fmt.Sprintf("%#x/%#x", f.PinholeMark, f.Mask),
+		value:    f.PinholeMark, mask: f.Mask,
 	}
 }
+
+// admitted is what a connection is marked with that the pinhole admits, first is what its first packet is.
+func (m marks) admitted(h firewall.Hole) string {
+	if h.Mark == 0 {
+		return m.pinhole
+	}
+	return fmt.Sprintf("%#x/0xffffffff", m.value|h.Mark)
+}
+
+func (m marks) first(h firewall.Hole) string { return fmt.Sprintf("%#x/%#x", h.Mark, ^m.mask) }
 
 // static is the frame as tables, in the order in which they are put in place: connections are taken over last, when
 // everything else is ready for them. exposed are the interfaces of the WAN that the host's own rules leave open.
@@ -175,6 +189,7 @@ func mangleTable(f firewall.Frame, m marks, is4 bool) table {
 			t.chains[0].rules = append(t.chains[0].rules, takeover(k, f.ListenPort, m, is4))
 		}
 	}
+	t.segments(f.Gateway)
 	return t
 }
 

@@ -130,8 +130,8 @@ func (f *family) comparePinholes(t table, chain string, have []string) []string 
 	}
 	want := map[string]int{}
 	for _, h := range f.holes {
-		if concerns(h, chain) {
-			want[holeName(h)]++
+		if n := rulesIn(chain, h); n > 0 {
+			want[holeName(h)] += n
 		}
 	}
 	foreign := 0

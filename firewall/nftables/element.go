@@ -51,7 +51,21 @@ func gateKey(h firewall.Hole) string {
 	return string(append(key, byte(p>>8), byte(p), 0, 0))
 }
 
-// target and source are the translations of the pinhole; false: it has none.
+// ways are what stands in our maps for a pinhole; false: nothing.
+var ways = [...]func(firewall.Hole) (e element, some bool){target, source, steering}
+
+// steering is the mark that the connection bears for the host's routing.
+func steering(h firewall.Hole) (element, bool) {
+	e := element{
+		set:   mapMarks,
+		key:   addressKey(h.Source) + addressKey(h.Destination.Addr()) + pad4(h.Destination.Port()),
+		data:  string(host32(h.Mark)),
+		until: h.Expires.Add(translationRest), hole: h.ID, session: h.Session,
+	}
+	return e, h.Mark != 0
+}
+
+// target and source are the translations of the pinhole.
 func target(h firewall.Hole) (element, bool) {
 	if !h.Target.IsValid() {
 		return element{}, false

@@ -35,7 +35,7 @@ func (f *family) auditOnce(on *wire, now time.Time) (s strays, err error) {
 			sets = append(sets, gateName(fromPort, layer))
 		}
 	}
-	for _, name := range append(sets, mapTargets, mapSources) {
+	for _, name := range append(sets, mapTargets, mapSources, mapMarks) {
 		err := f.elements(on, name, func(e element) {
 			g := gate{name, e.key}
 			if w, ok := want[g]; ok && w.data == e.data {

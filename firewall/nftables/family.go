@@ -128,8 +128,8 @@ func (f *family) takeBack() {
 func (f *family) drop(h *held) element {
 	delete(f.holes, h.ID)
 	delete(f.gates, h.gate)
-	for _, translation := range []func(firewall.Hole) (element, bool){target, source} {
-		if e, ok := translation(h.Hole); ok {
+	for _, of := range ways {
+		if e, ok := of(h.Hole); ok {
 			w := f.ways[wayKey{e.set, e.key}]
 			w.uses--
 			f.touch(w)
@@ -171,10 +171,10 @@ func index(fromPort bool) int {
 	return 0
 }
 
-// lead counts the hole among the users of its translations.
+// lead counts the hole among the users of its elements in maps.
 func (f *family) lead(h firewall.Hole) {
-	for _, translation := range []func(firewall.Hole) (element, bool){target, source} {
-		e, ok := translation(h)
+	for _, of := range ways {
+		e, ok := of(h)
 		if !ok {
 			continue
 		}
@@ -225,7 +225,7 @@ func (f *family) write(w *writer, come, gone []element, tolerant bool) {
 
 // eachDirty goes map by map: what stands in one map goes in one message.
 func (f *family) eachDirty(do func(*way)) {
-	for _, name := range [...]string{mapTargets, mapSources} {
+	for _, name := range [...]string{mapTargets, mapSources, mapMarks} {
 		for _, y := range f.dirty {
 			if y.set == name {
 				do(y)

@@ -14,16 +14,18 @@ import (
 const (
 	chainGuard      = "guard"
 	chainMasquerade = "masqueraded" // "masquerade" is a word of nft
+	chainSegments   = "segments"
 
-	// Both stand behind the host's chains of the usual priorities: what those drop or translate is decided.
-	priorityGuard      = 10  // filter + 10
-	priorityMasquerade = 110 // srcnat + 10
+	// Guard and masquerade stand behind the host's chains of the usual priorities: what those drop or translate is decided.
+	prioritySegments   = -150 // mangle
+	priorityGuard      = 10   // filter + 10
+	priorityMasquerade = 110  // srcnat + 10
 )
 
 // gateway are the chains. exposed are the interfaces of the WAN that no rule of the host closes.
 func (w words) gateway(f firewall.Frame, exposed []string) (chains []chain) {
 	if f.Gateway.Forward {
-		chains = append(chains, guard(f, exposed))
+		chains = append(chains, guard(f, exposed), segments(f.Gateway))
 	}
 	if f.Gateway.Masquerade {
 		chains = append(chains, w.masquerade(f.Gateway))
@@ -53,6 +55,15 @@ func guard(f firewall.Frame, exposed []string) chain {
 		newRule("nobody has admitted it", verdict(expr.VerdictDrop)),
 	}
 	return c
+}
+
+// segments lowers what each end says that it takes (the option MSS of RFC 9293) to what the way carries, both ways.
+func segments(g firewall.Gateway) chain {
+	r := newRule("what the way carries, both ways", isTCP())
+	r.among(false, append(crossings(g.LAN, g.WAN), crossings(g.WAN, g.LAN)...), ifname(), outName())
+	r.then(says(), clamp())
+	return chain{name: chainSegments, comment: "the largest segments between LAN and WAN",
+		hook: &hook{nftables.ChainTypeFilter, hookForward, prioritySegments}, rules: []rule{r}}
 }
 
 // masquerade translates what the host's own rules have not translated.

@@ -72,7 +72,7 @@ func sample(four bool, from uint16) firewall.Hole {
 	}
 	return firewall.Hole{ID: uint64(from), Expires: time.Now().Add(time.Minute), Pinhole: firewall.Pinhole{
 		Interface: "lo", Source: a, SourcePort: from, Destination: netip.AddrPortFrom(b, 1024),
-		Target: netip.AddrPortFrom(a, 1024), SourceAs: b,
+		Target: netip.AddrPortFrom(a, 1024), SourceAs: b, Mark: 1,
 	}}
 }
 
@@ -97,6 +97,7 @@ func (w words) features() []feature {
 		{"log to a group", "nft_log, nfnetlink_log", filter, newRule("", logTo(1))},
 		{"dnat", "nft_nat, nft_chain_nat", dnat, newRule("", isTCP(), load(w.destination(), destinationPort()), []expr.Any{w.dnat()})},
 		{"snat", "nft_nat, nft_chain_nat", snat, newRule("", load(w.source()), []expr.Any{w.snat()})},
+		{"the size of segments", "nft_rt, nft_exthdr of Linux 4.14", hook{nftables.ChainTypeFilter, hookForward, prioritySegments}, newRule("", isTCP(), clamp())},
 		{"masquerade", "nft_masq, nft_chain_nat", snat, newRule("", []expr.Any{&expr.Masq{}})},
 	}
 }

@@ -49,6 +49,7 @@ const (
 	setOpenFrom = "open_from_port"
 	mapTargets  = "targets"
 	mapSources  = "sources"
+	mapMarks    = "marks"
 )
 
 // gateSet is one of the sets of pinholes. Two pinholes for one and the same connection cannot stand in one set; the
@@ -84,6 +85,8 @@ func (w words) maps() []*set {
 			comment: "where data connections are led"},
 		{name: mapSources, key: key, data: []field{w.source()},
 			comment: "what their target sees as the source"},
+		{name: mapMarks, key: key, data: []field{{kind: nftables.TypeMark}},
+			comment: "what the host's routing knows them by"},
 	}
 }
 

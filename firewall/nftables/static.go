@@ -159,6 +159,8 @@ func (w words) admitted(f firewall.Frame) chain {
 	key := load(w.source(), w.destination(), destinationPort())
 	return chain{name: chainAdmitted, comment: "data connections, each at its beginning", rules: []rule{
 		newRule("what the filter of the host knows it by", connMark().set(f.PinholeMark, f.Mask)),
+		newRule("what its routing knows it by, the first packet as well", isTCP(), key, translated(mapMarks), []expr.Any{packetMark().write},
+			packetMark().copy(connMark(), f.PinholeMark, f.Mask)),
 		newRule("to the listener of the data connection", isTCP(), key, translated(mapTargets), []expr.Any{w.dnat()}),
 		newRule("routed, and nobody else translates it", goTo(chainUntranslated)),
 	}}

@@ -99,6 +99,26 @@ func isFirst(op expr.CmpOp) []expr.Any {
 	}
 }
 
+// says: the packet in which an end says what it takes, SYN or SYN and ACK.
+func says() []expr.Any {
+	const flags, syn, rst = 13, 2, 4
+	return []expr.Any{
+		&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
+		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 1, Mask: []byte{syn | rst}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: []byte{syn}},
+	}
+}
+
+// clamp writes into the option MSS what the routes of both directions carry. The kernel only lowers it.
+func clamp() []expr.Any {
+	const kind, value, length = 2, 2, 2 // RFC 9293 §3.2
+	return []expr.Any{
+		&expr.Rt{Register: reg, Key: expr.RtTCPMSS},
+		&expr.Byteorder{SourceRegister: reg, DestRegister: reg, Op: expr.ByteorderHton, Len: 2, Size: 2},
+		&expr.Exthdr{SourceRegister: reg, Type: kind, Offset: value, Len: length, Op: expr.ExthdrOpTcpopt},
+	}
+}
+
 // mark is the packet's mark or the connection's, by what loads and what sets it.
 type mark struct{ read, write expr.Any }
 
@@ -122,10 +142,15 @@ func (m mark) is(op expr.CmpOp, value, mask uint32) []expr.Any {
 
 // set writes the bits of the mask and leaves the others.
 func (m mark) set(value, mask uint32) []expr.Any {
+	return m.copy(m, value, mask)
+}
+
+// copy writes the bits outside of the mask to another mark, and the value beside.
+func (m mark) copy(to mark, value, mask uint32) []expr.Any {
 	return []expr.Any{
 		m.read,
 		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: host32(^mask), Xor: host32(value)},
-		m.write,
+		to.write,
 	}
 }
 

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -33,12 +34,16 @@ func TestSides(t *testing.T) {
 		{name: "behind another router", host: []Interface{lan, device("eth1", true, true, "10.0.0.5/24")}, lan: "eth0", wan: "eth1"},
 		{name: "PPP", host: []Interface{lan, device("eth1", true, false), device("ppp0", true, true, "198.51.100.7/32")}, lan: "eth0", wan: "ppp0"},
 		{name: "two LANs, two WANs", host: []Interface{lan, device("vlan20", true, false, "10.20.0.1/24"), wan, device("wwan0", true, true, "100.64.3.4/30")},
-			lan: "eth0 vlan20", wan: "eth1 wwan0"},
+			err: "default routes leave by eth1 and wwan0, so the WAN side cannot be told: name it with --wan"},
+		{name: "two LANs", host: []Interface{lan, device("vlan20", true, false, "10.20.0.1/24"), wan},
+			err: "eth0 and vlan20 are up with private addresses, so the LAN side cannot be told: name it with --lan"},
+		{name: "two WANs said", host: []Interface{lan, wan, device("wwan0", true, true, "100.64.3.4/30")}, said: Sides{WAN: []string{"eth1", "wwan0"}},
+			lan: "eth0", wan: "eth1 wwan0"},
 		{name: "guests of the host", host: []Interface{lan, wan, device("docker0", true, false, "172.17.0.1/16"), device("br-0123456789ab", true, false, "172.18.0.1/16"),
 			device("virbr0", true, false, "192.168.122.1/24"), device("veth12ab", true, false, "10.9.9.1/24")}, lan: "eth0", wan: "eth1"},
 		{name: "a LAN with a public address as well", host: []Interface{device("eth0", true, false, "192.168.50.1/24", "2001:db8:50::1/64"), wan}, lan: "eth0", wan: "eth1"},
 		{name: "public addresses alone", host: []Interface{device("eth0", true, false, "198.51.100.1/24", "2001:db8:50::1/64"), wan},
-			err: "the LAN side cannot be told: name it with --lan\n  eth0 (up) 198.51.100.1/24 2001:db8:50::1/64\n  eth1 (up, default route)"},
+			err: "the LAN side cannot be told: name it with --lan, once for each interface\n  eth0 (up) 198.51.100.1/24 2001:db8:50::1/64\n  eth1 (up, default route)"},
 		{name: "no default route", host: []Interface{lan}, err: "no default route leaves by any interface"},
 		{name: "a LAN that is down", host: []Interface{device("eth0", false, false, "192.168.50.1/24"), wan}, err: "eth0 (down)"},
 		{name: "said", host: []Interface{lan, wan}, said: Sides{LAN: []string{"eth1"}, WAN: []string{"eth0"}}, lan: "eth1", wan: "eth0"},
@@ -57,6 +62,27 @@ func TestSides(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		case strings.Join(got.LAN, " ") != c.lan || strings.Join(got.WAN, " ") != c.wan:
 			t.Errorf("%s: %+v, not %s and %s", c.name, got, c.lan, c.wan)
+		}
+	}
+}
+
+// TestAnswer: what somebody says for a side that could not be told is held to what there is.
+func TestAnswer(t *testing.T) {
+	host := []Interface{device("eth0", true, false, "192.168.50.1/24"), device("vlan20", true, false, "10.20.0.1/24"), device("eth1", true, true)}
+	_, err := Complete(Sides{}, host)
+	var unclear *Unclear
+	if !errors.As(err, &unclear) || unclear.Side != LAN {
+		t.Fatal(err)
+	}
+	said := Sides{WAN: []string{"eth1"}}
+	for answer, why := range map[string]string{"": "needs an interface", "eth9": "there is no interface eth9", "eth0 eth1": "eth1 cannot be on both sides"} {
+		if got, err := unclear.Answer(said, answer, host); err == nil || !strings.Contains(err.Error(), why) || got.LAN != nil {
+			t.Errorf("%q: %+v, %v", answer, got, err)
+		}
+	}
+	for answer, lan := range map[string]string{"vlan20": "vlan20", " eth0, vlan20": "eth0 vlan20"} {
+		if got, err := unclear.Answer(said, answer, host); err != nil || strings.Join(got.LAN, " ") != lan || strings.Join(got.WAN, " ") != "eth1" {
+			t.Errorf("%q: %+v, %v", answer, got, err)
 		}
 	}
 }

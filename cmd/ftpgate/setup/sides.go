@@ -15,56 +15,95 @@ type Sides struct{ LAN, WAN []string }
 // unless the administrator says so.
 var others = regexp.MustCompile(`^(docker|br-[0-9a-f]{12}$|virbr|veth|cni|flannel|cali|kube|lxcbr|lxdbr|podman|vnet|tap|ifb|dummy|nodelocaldns)`)
 
-// Guess tells LAN from WAN: the default route leaves by the WAN, the LAN has
-// private addresses. What cannot be told is an error that shows what there
-// is and how to say it.
-func Guess(host []Interface) (Sides, error) {
-	var s Sides
-	for _, i := range host {
-		switch {
-		case !i.Up || others.MatchString(i.Name):
-		case i.DefaultRoute:
-			s.WAN = append(s.WAN, i.Name)
-		case i.Private():
-			s.LAN = append(s.LAN, i.Name)
-		}
-	}
-	switch {
-	case len(s.WAN) == 0:
-		return s, fmt.Errorf("no default route leaves by any interface, so the WAN side cannot be told: name both sides with --lan and --wan%s", listed(host))
-	case len(s.LAN) == 0:
-		return s, fmt.Errorf("no interface beside that of the default route (%s) is up with a private address, so the LAN side cannot be told: name it with --lan%s",
-			strings.Join(s.WAN, ", "), listed(host))
-	}
-	return s, nil
+// Side is one of the two, by the name of its flag.
+type Side string
+
+// The sides.
+const (
+	LAN Side = "lan"
+	WAN Side = "wan"
+)
+
+// Unclear is a side that the host does not show: no interface looks like it, or
+// several do. Which one is meant is not guessed.
+type Unclear struct {
+	Side   Side
+	Why    string
+	Listed string // what there is to choose from, a line each
 }
 
-// Complete fills in from a guess what the administrator has not said, and
-// refuses what the host does not have.
-func Complete(said Sides, host []Interface) (Sides, error) {
-	for _, name := range slices.Concat(said.LAN, said.WAN) {
-		if !slices.ContainsFunc(host, func(i Interface) bool { return i.Name == name }) {
-			return said, fmt.Errorf("there is no interface %s%s", name, listed(host))
-		}
+func (u *Unclear) Error() string {
+	return fmt.Sprintf("%s, so the %s side cannot be told: name it with --%s, once for each interface%s", u.Why, strings.ToUpper(string(u.Side)), u.Side, u.Listed)
+}
+
+// Answer adds the names that somebody has given for the side.
+func (u *Unclear) Answer(said Sides, text string, host []Interface) (Sides, error) {
+	names := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+	if len(names) == 0 {
+		return said, fmt.Errorf("the %s side needs an interface", strings.ToUpper(string(u.Side)))
 	}
-	if len(said.LAN) > 0 && len(said.WAN) > 0 {
-		return said, said.check()
+	answered := said
+	if u.Side == LAN {
+		answered.LAN = names
+	} else {
+		answered.WAN = names
 	}
-	rest := slices.DeleteFunc(slices.Clone(host), func(i Interface) bool { return slices.Contains(said.LAN, i.Name) || slices.Contains(said.WAN, i.Name) })
-	guess, err := Guess(rest)
-	if len(said.LAN) == 0 && len(guess.LAN) > 0 {
-		said.LAN = guess.LAN
-	}
-	if len(said.WAN) == 0 && len(guess.WAN) > 0 {
-		said.WAN = guess.WAN
-	}
-	if len(said.LAN) == 0 || len(said.WAN) == 0 {
+	if err := answered.check(host); err != nil {
 		return said, err
 	}
-	return said, said.check()
+	return answered, nil
 }
 
-func (s Sides) check() error {
+// Complete fills in what the administrator has not said: the default route
+// leaves by the WAN, the LAN is the other interface that is up with a private
+// address. It refuses what the host does not have; what cannot be told is an
+// error of type *Unclear.
+func Complete(said Sides, host []Interface) (Sides, error) {
+	if err := said.check(host); err != nil {
+		return said, err
+	}
+	var leaving, private []string
+	for _, i := range host {
+		switch {
+		case !i.Up || others.MatchString(i.Name) || slices.Contains(said.LAN, i.Name) || slices.Contains(said.WAN, i.Name):
+		case i.DefaultRoute:
+			leaving = append(leaving, i.Name)
+		case i.Private():
+			private = append(private, i.Name)
+		}
+	}
+	unclear := func(side Side, format string, args ...any) (Sides, error) {
+		return said, &Unclear{side, fmt.Sprintf(format, args...), listed(host)}
+	}
+	if len(said.WAN) == 0 {
+		switch len(leaving) {
+		case 0:
+			return unclear(WAN, "no default route leaves by any interface")
+		case 1:
+			said.WAN = leaving
+		default:
+			return unclear(WAN, "default routes leave by %s", strings.Join(leaving, " and "))
+		}
+	}
+	if len(said.LAN) == 0 {
+		switch len(private) {
+		case 0:
+			return unclear(LAN, "no interface beside that of the default route (%s) is up with a private address", strings.Join(said.WAN, ", "))
+		case 1:
+			said.LAN = private
+		default:
+			return unclear(LAN, "%s are up with private addresses", strings.Join(private, " and "))
+		}
+	}
+	return said, nil
+}
+
+func (s Sides) check(host []Interface) error {
+	for _, name := range slices.Concat(s.LAN, s.WAN) {
+		if !slices.ContainsFunc(host, func(i Interface) bool { return i.Name == name }) {
+			return fmt.Errorf("there is no interface %s%s", name, listed(host))
+		}
+	}
 	for _, name := range s.LAN {
 		if slices.Contains(s.WAN, name) {
 			return errors.New(name + " cannot be on both sides")
@@ -84,7 +123,7 @@ func listed(host []Interface) string {
 		if i.DefaultRoute {
 			state += ", default route"
 		}
-		b.WriteString("\n  " + i.Name + " (" + state + ") " + strings.Trim(fmt.Sprint(i.Addresses), "[]"))
+		b.WriteString("\n  " + strings.TrimSpace(i.Name+" ("+state+") "+strings.Trim(fmt.Sprint(i.Addresses), "[]")))
 	}
 	return b.String()
 }
