@@ -19,19 +19,23 @@ func (b *Backend) Verify(holes []firewall.Hole) (repaired []string, err error) {
 		return nil, err
 	}
 	// Rules of iptables-legacy change without a generation, and the guard goes by them.
-	changed := generation != b.known || b.frame.Gateway.Forward && b.filter.Legacy()
-	repaired, err = b.filter.Verify(changed)
+	repaired, err = b.restore(generation != b.known || b.frame.Gateway.Forward && b.filter.Legacy())
+	repaired = append(b.told, repaired...)
+	b.told = nil
 	if err != nil {
 		return repaired, err
 	}
-	if changed || len(repaired) > 0 {
-		found, err := b.repair()
-		repaired = append(repaired, found...)
-		if err != nil {
-			return repaired, err
-		}
-	}
 	return repaired, b.reconcile(holes)
+}
+
+// restore puts everything but the pinholes of the future in place again.
+func (b *Backend) restore(changed bool) (repaired []string, err error) {
+	repaired, err = b.filter.Verify(changed)
+	if err != nil || !changed && len(repaired) == 0 {
+		return repaired, err
+	}
+	found, err := b.repair()
+	return append(repaired, found...), err
 }
 
 // repair looks at everything in nf_tables and puts right what is wrong, in one transaction.
