@@ -67,7 +67,7 @@ test: lint ## all tests, those on the real kernel as well; a skipped one is a fa
 	exit $$status
 
 .PHONY: test-deploy
-test-deploy: ## deb and rpm in a Debian with systemd: install, transfer, upgrade, remove, purge; some 6 minutes
+test-deploy: ## deb and rpm in a Debian with systemd: install, transfer, upgrade, remove, purge; beside ufw, firewalld and others; some 12 minutes
 	@deploy/lab/install.sh deploy
 	@mkdir -p bin
 	@CGO_ENABLED=1 go test -race -tags deploy -count 1 -timeout $(TESTTIMEOUT) -v ./deploy/package 2>&1 | tee bin/test-deploy.log

@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"deploy/package":        {},
 	"deploy/lab":            {},
 	"deploy/lab/browser":    {},
+	"deploy/lab/guests":     {},
 	"deploy/lab/peers":      {"deploy/lab", "deploy/lab/dialogue"},
 	"deploy/lab/dialogue":   {},
 	"deploy/lab/traffic":    {"deploy/lab", "deploy/lab/dialogue", "deploy/lab/peers"},

@@ -56,7 +56,8 @@ type Backend interface {
 	// are open stay open. After an error Remove is called or another Install.
 	Install(Frame) error
 	// Apply adds and removes holes in one transaction per address family. After an error nothing of open is in place,
-	// and of shut any part. A hole in shut that is not there any more is no error.
+	// and of shut any part. A hole in shut that is not there any more is no error. A Backend that notices that another
+	// program has changed the host's rules repairs first what Verify would, and leaves it to the next Verify to say so.
 	Apply(open, shut []Hole) error
 	// Verify compares what the host has with what should be there, the frame and exactly these holes, and puts it right.
 	Verify(holes []Hole) (Found, error)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ftpgate/ftpgate/cmd/ftpgate/doctor"
 	"github.com/ftpgate/ftpgate/deploy/lab"
+	"github.com/ftpgate/ftpgate/deploy/lab/guests"
 	"github.com/ftpgate/ftpgate/deploy/lab/peers"
 )
 
@@ -94,6 +95,8 @@ var ills = []ill{
 	{name: "Docker", id: "owner-docker", severity: doctor.Notes, wrong: "iptables-nft -N DOCKER-USER", cure: "iptables-nft -X DOCKER-USER"},
 	{name: "firewalld", id: "owner-firewalld", severity: doctor.Notes, wrong: "nft add table inet firewalld", cure: "nft delete table inet firewalld"},
 
+	{name: "libvirt starts later", id: "drop-forward", severity: doctor.Fails, running: true, config: strings.Replace(plain, "lan: [lan0]", "lan: [lan0, virbr0]", 1),
+		wrong: guests.Script("libvirt") + "sysctl -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0"},
 	{name: "drop inserted before our line in FORWARD", id: "drop-forward", severity: doctor.Fails, proof: true, running: true,
 		wrong: "iptables-nft -I FORWARD -p tcp -m conntrack --ctstate NEW -j DROP"},
 	{name: "drop inserted before our line in INPUT", id: "drop-input", severity: doctor.Fails, proof: true, running: true,

@@ -21,8 +21,8 @@ demo='iproute2 iptables nftables curl procps conntrack'
 # writes boxes.
 test="$demo lftp tnftp ncftp python3 python3-openssl openssl gcc libc6-dev chromium fonts-inter fonts-dejavu-core tshark systemd rpm"
 deploy="$test debootstrap systemd-container qemu-user-static"
-# In the container: what the package depends on, and what its tests look at it with.
-inside='systemd systemd-sysv dbus iproute2 iptables nftables procps kmod logrotate fail2ban python3-systemd rpm'
+# In the container: what the package depends on, what its tests look at it with, and who else writes rules on a router.
+inside='systemd systemd-sysv libpam-systemd dbus iproute2 iptables nftables procps kmod logrotate fail2ban python3-systemd rpm ufw firewalld'
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
@@ -98,7 +98,8 @@ unpack() {
 	rm -rf "$work"
 }
 
-# bootstrap makes the Debian of the container, anew if other packages are to be in it.
+# bootstrap makes the Debian of the container, anew if other packages are to be in it. Other firewalls than a test's own do
+# not start in it.
 bootstrap() {
 	if [ "$(cat "$cache/debian/.complete" 2>/dev/null)" = "$inside" ]; then
 		return
@@ -111,6 +112,7 @@ bootstrap() {
 	work=$(mktemp -d "$cache/.debian.XXXXXX")
 	# shellcheck disable=SC2086
 	quietly debootstrap --variant=minbase --include="$(echo $inside | tr ' ' ',')" "$suite" "$work/root" "$mirror"
+	quietly systemctl --root="$work/root" disable ufw.service firewalld.service
 	echo "$inside" >"$work/root/.complete"
 	rm -rf "${cache:?}/debian"
 	mv "$work/root" "$cache/debian"

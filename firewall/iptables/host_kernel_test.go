@@ -242,3 +242,55 @@ func TestLock(t *testing.T) {
 		must(t, b.Remove())
 	})
 }
+
+// TestDockerUser: data connections are let pass in the chain that Docker leaves to others too, whether it was there before us or
+// came later, and while it is there.
+func TestDockerUser(t *testing.T) {
+	for _, v := range []iptables.Variant{iptables.NFT, iptables.Legacy} {
+		inNamespace(t, func(t *testing.T) {
+			program := "iptables-" + string(v) + " -w "
+			docker := program + "-N DOCKER-USER; " + program + "-I FORWARD -j DOCKER-USER"
+			shown := func() string { return sh(t, program+"-S | grep -e DOCKER-USER -e '-j FTPGATE-FORWARD'; true") }
+			lodged := func(when string) {
+				t.Helper()
+				if !strings.Contains(shown(), "-A DOCKER-USER -m connmark --mark 0x47000000/0xff000000 -m comment --comment ftpgate -j FTPGATE-FORWARD") {
+					t.Errorf("%s, %s: not in DOCKER-USER:\n%s", v, when, shown())
+				}
+			}
+			sh(t, docker)
+			before := shown()
+			b := backend(t, v)
+			must(t, b.Install(testFrame()))
+			lodged("after Docker")
+			found := func(repaired, followed int) {
+				t.Helper()
+				found, err := b.Verify(nil)
+				if must(t, err); len(found.Repaired) != repaired || len(found.Followed) != followed {
+					t.Errorf("%s: found %q", v, found)
+				}
+			}
+			found(0, 0)
+			sh(t, program+"-F DOCKER-USER; "+program+"-D FORWARD -j DOCKER-USER; "+program+"-X DOCKER-USER")
+			found(0, 0)
+			sh(t, docker)
+			found(1, 0)
+			lodged("before Docker")
+			found(0, 0)
+			must(t, b.Install(testFrame()))
+			found(0, 0)
+			must(t, b.Remove())
+			if after := shown(); after != before {
+				t.Errorf("%s: left:\n%s", v, after)
+			}
+
+			sh(t, program+"-F DOCKER-USER; "+program+"-D FORWARD -j DOCKER-USER; "+program+"-X DOCKER-USER")
+			b = backend(t, v)
+			must(t, b.Install(testFrame()))
+			sh(t, docker)
+			found(0, 1)
+			lodged("for the first time")
+			found(0, 0)
+			must(t, b.Remove())
+		})
+	}
+}

@@ -35,7 +35,7 @@ func (f *family) create(frame firewall.Frame) error {
 	if _, err := f.expose(frame, set); err != nil {
 		return err
 	}
-	tables := f.static(frame, f.is4, f.exposed)
+	tables := f.compose(frame, set)
 	f.marks, f.frame = marksOf(frame), frame
 	for _, t := range tables {
 		if err := f.build(t); err != nil {
@@ -56,6 +56,15 @@ func (f *family) create(frame firewall.Frame) error {
 		}
 	}
 	return f.learn()
+}
+
+// compose is the static part for a host that has these rules.
+func (f *family) compose(frame firewall.Frame, set ruleset) []table {
+	tables := f.static(frame, f.is4, f.exposed)
+	for i := range tables {
+		tables[i].lodge(set[tables[i].name])
+	}
+	return tables
 }
 
 func (f *family) build(t table) error {
@@ -92,6 +101,9 @@ func (f *family) note(t table) error {
 		f.made[t.name] = m
 	}
 	for _, j := range t.jumps {
+		if j.from == dockerUser {
+			continue
+		}
 		missing, err := whatIsMissing(f.is4, t.name, j.from)
 		if err != nil {
 			return err
@@ -174,7 +186,7 @@ func (f *family) replace(frame firewall.Frame) error {
 	if _, err := f.expose(frame, set); err != nil {
 		return err
 	}
-	tables := f.static(frame, f.is4, f.exposed)
+	tables := f.compose(frame, set)
 	f.marks = marksOf(frame)
 	for _, t := range tables {
 		if err := f.fill(t); err != nil {

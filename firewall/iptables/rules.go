@@ -35,6 +35,10 @@ const (
 	input       = "INPUT"
 )
 
+// dockerUser is the chain in which Docker has others decide. Docker puts its own chains first in FORWARD whenever it starts, since
+// version 28 with a drop of all that goes to a container and is not published, and keeps this one before them.
+const dockerUser = "DOCKER-USER"
+
 // multiportMax is the number of ports that one multiport match takes.
 const multiportMax = 15
 
@@ -225,6 +229,20 @@ func controlPorts(f firewall.Frame, is4 bool) []uint16 {
 		}
 	}
 	return unique(ports)
+}
+
+// lodge adds what the table has in a chain of another program, if that is there.
+func (t *table) lodge(have *saved) {
+	if t.name != "filter" || !have.has(dockerUser) {
+		return
+	}
+	for _, j := range t.jumps {
+		if j.to == chainForward {
+			j.from = dockerUser
+			t.jumps = append(t.jumps, j)
+			return
+		}
+	}
 }
 
 // rule puts the comment between the match and the target, where iptables-save prints it.

@@ -15,7 +15,7 @@ import (
 // they are learnt right after the rules were written.
 type normal struct {
 	rules map[string]map[string][]string // by table and chain
-	jumps map[string]string              // by the name of our chain
+	jumps map[[2]string]string           // by the names of the chain and of ours
 }
 
 // learn reads back what has been written.
@@ -24,7 +24,7 @@ func (f *family) learn() error {
 	if err != nil {
 		return fmt.Errorf("reading the rules back: %w", err)
 	}
-	n := normal{rules: map[string]map[string][]string{}, jumps: map[string]string{}}
+	n := normal{rules: map[string]map[string][]string{}, jumps: map[[2]string]string{}}
 	for _, t := range f.tables {
 		have := set[t.name]
 		if have == nil {
@@ -46,7 +46,7 @@ func (f *family) learn() error {
 			if i < 0 {
 				return fmt.Errorf("reading the rules back: the jump to %s is gone already", j.to)
 			}
-			n.jumps[j.to] = have.rules[j.from][i]
+			n.jumps[[2]string{j.from, j.to}] = have.rules[j.from][i]
 		}
 	}
 	f.normal = n
@@ -67,9 +67,7 @@ func (f *family) verify(open []firewall.Hole) (found firewall.Found, err error) 
 	if err != nil {
 		return found, err
 	}
-	if moved {
-		f.tables = f.static(f.frame, f.is4, f.exposed)
-	}
+	f.tables = f.compose(f.frame, set)
 	for _, t := range f.tables {
 		of := firewall.Found{Repaired: f.compare(t, set[t.name])}
 		if moved && t.name == "filter" {
@@ -169,7 +167,7 @@ func (f *family) hook(t table, have *saved) (found firewall.Found, err error) {
 		if have != nil {
 			is = slices.DeleteFunc(slices.Clone(have.rules[j.from]), func(r string) bool { return !leads(r, j.to) })
 		}
-		want := f.normal.jumps[j.to]
+		want := f.normal.jumps[[2]string{j.from, j.to}]
 		if len(is) == 1 && is[0] == want {
 			if !j.late || !have.misplaced(j.from, slices.Index(have.rules[j.from], want)) {
 				continue
@@ -189,9 +187,12 @@ func (f *family) hook(t table, have *saved) (found firewall.Found, err error) {
 		} else if err := f.rehook(t, j); err != nil {
 			return found, err
 		}
-		if len(is) == 0 {
+		switch {
+		case len(is) == 0 && want == "":
+			found.Followed = append(found.Followed, fmt.Sprintf("%s %s: the chain is there now, and has our jump to %s", t.name, j.from, j.to))
+		case len(is) == 0:
 			found.Repaired = append(found.Repaired, fmt.Sprintf("%s %s: jump to %s missing", t.name, j.from, j.to))
-		} else {
+		default:
 			found.Repaired = append(found.Repaired, fmt.Sprintf("%s %s: %d jumps to %s that are not ours", t.name, j.from, len(extra), j.to))
 		}
 		for _, r := range extra {

@@ -33,6 +33,7 @@ type Backend struct {
 	// known is the generation of the host's nf_tables whose contents we know to be right: those of our last look, and
 	// one more with each of our transactions. If the kernel counts the same, nobody has changed anything. 0: look.
 	known uint32
+	told  firewall.Found // repaired by Apply, for the next Verify to tell
 }
 
 // New returns a backend that has changed nothing on the host. See Probe for whether it can work.
@@ -62,7 +63,8 @@ func (b *Backend) connect() error {
 
 func (b *Backend) installed() bool { return b.families[0].installed || b.families[1].installed }
 
-// Apply implements firewall.Backend. Both families are one transaction.
+// Apply implements firewall.Backend. Both families are one transaction. That nobody else has written rules since ours were
+// seen in place costs no question: the kernel compares generations as it takes the transaction.
 func (b *Backend) Apply(open, shut []firewall.Hole) error {
 	for _, h := range open {
 		if !b.familyOf(h).installed {
@@ -72,6 +74,23 @@ func (b *Backend) Apply(open, shut []firewall.Hole) error {
 	if !b.installed() {
 		return nil
 	}
+	var expected uint32
+	if len(open) > 0 {
+		expected = b.known
+	}
+	err := b.apply(open, shut, expected)
+	if !errors.Is(err, unix.ERESTART) {
+		return err
+	}
+	found, err := b.restore(true)
+	b.told.Add("", found)
+	if err != nil {
+		return err
+	}
+	return b.apply(open, shut, 0)
+}
+
+func (b *Backend) apply(open, shut []firewall.Hole, expected uint32) error {
 	grown := false
 	var come, gone [2][]element
 	for i, f := range b.families {
@@ -83,10 +102,10 @@ func (b *Backend) Apply(open, shut []firewall.Hole) error {
 		}
 		grown = grown || f.layers != f.undo.layers
 	}
-	err := b.write(come, gone, false)
+	err := b.write(come, gone, false, expected)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
 		// The kernel does not hold what our books say: somebody else has been here, or an element ended just now.
-		err = b.write(come, gone, true)
+		err = b.write(come, gone, true, expected)
 	}
 	for _, f := range b.families {
 		if err != nil {
@@ -116,8 +135,9 @@ func own(holes []firewall.Hole, four bool) []firewall.Hole {
 	return slices.DeleteFunc(slices.Clone(holes), func(h firewall.Hole) bool { return h.Is4() != four })
 }
 
-func (b *Backend) write(come, gone [2][]element, tolerant bool) error {
+func (b *Backend) write(come, gone [2][]element, tolerant bool, expected uint32) error {
 	t := newBatch()
+	t.expect(expected)
 	for i, f := range b.families {
 		if f.layers != f.undo.layers {
 			f.createSets(t, f.undo.layers)
@@ -156,7 +176,7 @@ func (b *Backend) Remove() error {
 	for _, f := range b.families {
 		f.forget()
 	}
-	b.known, b.lines = 0, nil
+	b.known, b.lines, b.told = 0, nil, firewall.Found{}
 	on := b.on
 	b.on = nil
 	return on.close()

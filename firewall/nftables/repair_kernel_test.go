@@ -42,6 +42,39 @@ func TestFollowsTheHost(t *testing.T) {
 	}
 }
 
+// TestOpensBehindAReload: a pinhole is not open before what another program has taken away is back, as the next Verify tells.
+func TestOpensBehindAReload(t *testing.T) {
+	const native = "nft 'table inet host { chain f { type filter hook forward priority 0; policy drop; }; }'"
+	for _, reload := range []string{
+		"nft delete table inet host; " + native,
+		"iptables-nft -F INPUT; iptables-nft -F FTPGATE-INPUT; iptables-nft -X FTPGATE-INPUT",
+		"nft flush ruleset; " + native + "; iptables-nft -P INPUT DROP",
+	} {
+		inNamespace(t, func() {
+			sh(t, native+"; iptables-nft -P INPUT DROP")
+			b := backend(t)
+			must(t, b.Install(testFrame()))
+			must(t, b.Apply([]firewall.Hole{testHole(1), testHole6(2)}, nil))
+			sh(t, reload)
+			must(t, b.Apply([]firewall.Hole{testHole(3)}, nil))
+			for _, line := range []string{"nft list chain inet host f | grep 0x47000000", "iptables-nft -S INPUT | grep FTPGATE-INPUT"} {
+				sh(t, line)
+			}
+			if open := sh(t, "nft list set ip ftpgate open"); !strings.Contains(open, "ftpgate 3 ") || !strings.Contains(open, "ftpgate 1 ") {
+				t.Errorf("after %s: %s", reload, open)
+			}
+			open := []firewall.Hole{testHole(1), testHole6(2), testHole(3)}
+			for _, told := range []bool{true, false} {
+				repaired, err := b.Verify(open)
+				if must(t, err); repaired.Any() != told {
+					t.Errorf("after %s: repaired %q", reload, repaired)
+				}
+			}
+			must(t, b.Remove())
+		})
+	}
+}
+
 // TestFlushRuleset: table, lines, chains and open pinholes come back with one Verify.
 func TestFlushRuleset(t *testing.T) {
 	inNamespace(t, func() {

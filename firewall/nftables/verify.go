@@ -19,19 +19,26 @@ func (b *Backend) Verify(holes []firewall.Hole) (found firewall.Found, err error
 		return found, err
 	}
 	// Rules of iptables-legacy change without a generation, and the guard goes by them.
-	changed := generation != b.known || b.frame.Gateway.Forward && b.filter.Legacy()
-	found, err = b.filter.Verify(changed)
+	found, err = b.restore(generation != b.known || b.frame.Gateway.Forward && b.filter.Legacy())
+	told := b.told
+	b.told = firewall.Found{}
+	told.Add("", found)
+	found = told
 	if err != nil {
 		return found, err
 	}
-	if changed || found.Any() {
-		more, err := b.repair()
-		found.Add("", more)
-		if err != nil {
-			return found, err
-		}
-	}
 	return found, b.reconcile(holes)
+}
+
+// restore puts everything but the pinholes of the future in place again.
+func (b *Backend) restore(changed bool) (found firewall.Found, err error) {
+	found, err = b.filter.Verify(changed)
+	if err != nil || !changed && !found.Any() {
+		return found, err
+	}
+	more, err := b.repair()
+	found.Add("", more)
+	return found, err
 }
 
 // repair looks at everything in nf_tables and puts right what is wrong, in one transaction.

@@ -108,7 +108,7 @@ func (w *wire) transact(b *batch, really bool) error {
 			if code := errno(body); code != 0 && refused == nil {
 				refused = fmt.Errorf("%s: %w", b.doing[h.seq-first], code)
 			}
-			done = done || h.seq == last
+			done = done || h.seq == last || refused != nil && errors.Is(refused, unix.ERESTART) // it looked no further
 			return nil
 		})
 		switch {

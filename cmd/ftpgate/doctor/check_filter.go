@@ -81,11 +81,13 @@ func passing(chains int, where string) string {
 }
 
 // grouped puts together what is to be said once: the same rule or policy, and the same cure unless only a few packets are
-// concerned.
+// concerned; and of a chain all that are to be noted.
 func grouped(mets []met) (groups [][]met) {
 	for _, m := range mets {
 		i := slices.IndexFunc(groups, func(g []met) bool {
-			return g[0].chain == m.chain && g[0].rule == m.rule && (g[0].packet.ipt == m.packet.ipt || severity(g[0]) != Fails && severity(m) != Fails)
+			one, other := severity(g[0]), severity(m)
+			return g[0].chain == m.chain && (one == Notes && other == Notes ||
+				g[0].rule == m.rule && (g[0].cure() == m.cure() || one != Fails && other != Fails))
 		})
 		if i < 0 {
 			groups = append(groups, []met{m})
@@ -117,7 +119,7 @@ func (f *Facts) dropped(group []met) Finding {
 	found := Finding{ID: "drop-" + m.root.hook, Severity: severity(m), What: m.what() + " drops " + concerned(group)}
 	switch {
 	case found.Severity == Notes:
-		found.What = m.what() + " drops some of the " + strings.TrimPrefix(concerned(group), "the ")
+		found.What = m.what() + further(group) + " drops some of the " + strings.TrimPrefix(concerned(group), "the ")
 		found.Why = "It concerns some addresses or few ports only; that is as it should be if somebody meant it."
 		return found
 	case m.match == unsure:
@@ -153,6 +155,20 @@ func (m met) what() string {
 	return fmt.Sprintf("The rule %q of %s", m.rule.text, m.chain)
 }
 
+// further counts the rules of a group beside the one that is named.
+func further(group []met) string {
+	var rules []*rule
+	for _, m := range group {
+		if !slices.Contains(rules, m.rule) {
+			rules = append(rules, m.rule)
+		}
+	}
+	if len(rules) == 1 {
+		return ""
+	}
+	return fmt.Sprintf(", like %d more of its rules,", len(rules)-1)
+}
+
 // mostNamed is how many kinds of packets a finding names.
 const mostNamed = 2
 
@@ -169,12 +185,14 @@ func concerned(group []met) string {
 	return strings.Join(names, " and ")
 }
 
-// cure lets the packet pass the base chain before anything else in it.
+// cure lets the packet pass: in the words of the program whose rule it is, or else before anything else in the base chain.
 func (m met) cure() string {
-	c := m.root
-	if c.owned {
-		return ownedCure
+	if k := m.owner(); k != nil && k.cure != nil {
+		if cure := k.cure(m); cure != "" {
+			return cure
+		}
 	}
+	c := m.root
 	ipt, nft := m.packet.ipt, m.packet.nft
 	if c.priority <= priorityConntrack {
 		ipt, _, _ = strings.Cut(ipt, " -m conntrack")
@@ -190,6 +208,3 @@ func (c *chain) accept(ipt, nft string) string {
 	}
 	return fmt.Sprintf("%s -w -t %s -I %s %s -j ACCEPT", c.program, c.table.name, c.name, ipt)
 }
-
-// ownedCure is for firewalld, the one that is known to own its table.
-const ownedCure = "sed -i 's/^NftablesTableOwner=.*/NftablesTableOwner=no/' /etc/firewalld/firewalld.conf && systemctl restart firewalld"

@@ -176,24 +176,6 @@ func bridge(f *Facts) Outcome {
 	return o
 }
 
-// owner is a program that writes rules, known by the names of its tables and chains.
-type owner struct {
-	id, name string
-	table    string // of nft; "": none
-	prefix   string // of chains
-	means    string
-}
-
-var known = []owner{
-	{"ufw", "ufw", "", "ufw-", "`ufw reload` writes INPUT, FORWARD and OUTPUT anew; the gateway puts its lines back within seconds. `ufw default deny outgoing` needs `ufw allow out 21/tcp`."},
-	{"firewalld", "firewalld", "firewalld", "FWD_", "`firewall-cmd --reload` writes its table anew; the gateway puts its lines back within seconds. With NftablesTableOwner=yes nobody else can let anything pass."},
-	{"docker", "Docker", "", "DOCKER", "It sets the policy of FORWARD to DROP and turns forwarding on; the gateway's line in FORWARD admits data connections all the same. A published port 21 of a container is taken over by a rule for the same port."},
-	{"libvirt", "libvirt", "libvirt_network", "LIBVIRT_", "Its chains reject what goes to its networks; the gateway's line comes before them."},
-	{"kubernetes", "Kubernetes", "", "KUBE-", "It marks packets in bits below ours and drops by mark; it uses conntrack marks of its own."},
-	{"fail2ban", "fail2ban", "f2b-table", "f2b-", "It refuses addresses that it has banned, which is what it is for."},
-	{"openwrt", "OpenWrt (fw4)", "fw4", "", "`fw4 reload` writes its table anew; the gateway puts its lines back within seconds."},
-}
-
 // owners tells who else writes rules here.
 func owners(f *Facts) Outcome {
 	o := Outcome{Saw: "no program that is known to write rules of its own", Unchecked: f.Unread[unreadRules]}
@@ -204,12 +186,4 @@ func owners(f *Facts) Outcome {
 		}
 	}
 	return o
-}
-
-func (f *Facts) owns(k owner) bool {
-	return slices.ContainsFunc(f.Ruleset.tables, func(t *table) bool {
-		return k.table != "" && t.nft() && t.name == k.table || k.prefix != "" && slices.ContainsFunc(t.order, func(c *chain) bool {
-			return strings.HasPrefix(c.name, k.prefix)
-		})
-	})
 }

@@ -51,6 +51,8 @@ func TestIPTables(t *testing.T) {
 		{"helper", "raw", "-A PREROUTING -p tcp -m tcp --dport 21 -j CT --helper ftp", "kernel-helper warns"},
 		{"other helper", "raw", "-A PREROUTING -p udp -m udp --dport 69 -j CT --helper tftp\n-A OUTPUT -p tcp -m tcp --dport 21 -j CT --helper sip", ""},
 		{"ufw", "filter", "-P INPUT DROP\n-A INPUT -j ufw-before-input\n-A ufw-before-input -m conntrack --ctstate INVALID -j DROP", "owner-ufw notes"},
+		{"what arrives by another interface than its source is behind", "mangle", "-A PREROUTING -m rpfilter --validmark --invert -j DROP", "drop-prerouting notes"},
+		{"what arrives as its source would be reached", "mangle", "-A PREROUTING -m rpfilter -j ACCEPT\n-A PREROUTING -p tcp -j DROP", "drop-prerouting warns"},
 		{"Docker", "filter", "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -j RETURN", "owner-docker notes"},
 		{"ours", "filter", "-A OUTPUT -m comment --comment \"ftpgate: a test\" -j ACCEPT", "leftovers fails"},
 	} {

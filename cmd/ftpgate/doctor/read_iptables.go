@@ -59,8 +59,11 @@ func readIPTables(c *chain, text string) *rule {
 			return s.rule
 		case "-m":
 			s.module = s.next()
-			if s.module == "socket" {
+			switch s.module {
+			case "socket":
 				s.require(always(unsure))
+			case "rpfilter":
+				s.reversePath()
 			}
 		default:
 			s.match(word)
@@ -68,6 +71,18 @@ func readIPTables(c *chain, text string) *rule {
 		s.negate = false
 	}
 	return s.rule
+}
+
+// reversePath reads the options of rpfilter. With --invert it matches packets of whose source nobody would expect them by that
+// interface.
+func (s *specification) reversePath() {
+	t := unsure
+	for len(s.words) > 0 && slices.Contains([]string{"--loose", "--validmark", "--accept-local", "--invert"}, s.words[0]) {
+		if s.next() == "--invert" {
+			t = some
+		}
+	}
+	s.require(always(t))
 }
 
 func (s *specification) next() string {
