@@ -67,6 +67,9 @@ func (f *family) verify(open []firewall.Hole) (found firewall.Found, err error) 
 	if err != nil {
 		return found, err
 	}
+	if !set["filter"].has(dockerUser) {
+		delete(f.normal.jumps, [2]string{dockerUser, chainForward}) // who makes it again makes another one
+	}
 	f.tables = f.compose(f.frame, set)
 	for _, t := range f.tables {
 		of := firewall.Found{Repaired: f.compare(t, set[t.name])}
