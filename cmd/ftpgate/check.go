@@ -64,7 +64,7 @@ If the gateway runs, a setting that changes only with a restart is a warning, an
 // keeps are the settings that the gateway keeps which runs here, if one does; a restart makes them good.
 func keeps(c *configs.Config, restart bool) []doctor.Trouble {
 	h, err := holder()
-	if err != nil {
+	if err != nil || !h.believed() {
 		return nil
 	}
 	found := kept(h.settings, h.Pid, c)

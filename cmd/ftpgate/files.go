@@ -65,8 +65,8 @@ func statusFiles(c *configs.Config) (all []named) {
 
 // auditedFiles are those of the audit.
 func auditedFiles(c *configs.Config) (all []named) {
-	for key, path := range map[string]string{"audit.transfers": c.Audit.Transfers, "audit.xferlog": c.Audit.Xferlog} {
-		if path != "" {
+	for _, a := range [][2]string{{"audit.transfers", c.Audit.Transfers}, {"audit.xferlog", c.Audit.Xferlog}} {
+		if key, path := a[0], a[1]; path != "" {
 			all = append(all, named{key: key, path: path, writes: true, make: makeDirectory, try: func() error { return audit.Try(path) }})
 		}
 	}
@@ -106,6 +106,8 @@ func (r runner) shut(n named) error {
 	switch u := r.unit; {
 	case isBelow(n.path, u.hidden):
 		return fmt.Errorf("%w: its ProtectHome= or InaccessiblePaths= hide %s", errConfined, filepath.Dir(n.path))
+	case n.writes && u.confined && len(u.writable) == 0:
+		return fmt.Errorf("%w: its ProtectSystem=strict lets it write nowhere", errConfined)
 	case n.writes && u.confined && !isBelow(n.path, u.writable):
 		return fmt.Errorf("%w: its ProtectSystem=strict lets it write below %s only", errConfined, strings.Join(u.writable, ", "))
 	}
@@ -138,7 +140,11 @@ func (r runner) cure(n named, err error) string {
 	}
 	switch {
 	case errors.Is(err, errConfined) && n.writes:
-		return fmt.Sprintf("name a file below %s, or let the unit write there: systemctl edit %s, [Service] ReadWritePaths=%s", r.unit.writable[0], unit, makes)
+		cure := fmt.Sprintf("let the unit write there: systemctl edit %s, [Service] ReadWritePaths=%s", unit, makes)
+		if len(r.unit.writable) > 0 {
+			cure = fmt.Sprintf("name a file below %s, or %s", r.unit.writable[0], cure)
+		}
+		return cure
 	case errors.Is(err, errConfined):
 		return "put it below /etc/ftpgate, and name it there"
 	case errors.Is(err, fs.ErrNotExist) && n.make != nil:
@@ -151,7 +157,7 @@ func (r runner) cure(n named, err error) string {
 		return "head -c 24 /dev/urandom | base64 > " + n.path
 	case errors.Is(err, unix.EROFS):
 		return "name a file on a file system that can be written"
-	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENOTDIR):
+	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENOTDIR), errors.Is(err, status.ErrIrregular):
 		return "name a file in " + n.key
 	case errors.Is(err, fs.ErrPermission) && n.writes:
 		return fmt.Sprintf("give user %s a directory of its own, and name a file there: %s", r.user, makeDirectory(r, "/var/log/ftpgate"))

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestCheckLooksAtFiles: what run would not find is found by check, with line, key and cure; with --elsewhere it
@@ -22,6 +24,10 @@ func TestCheckLooksAtFiles(t *testing.T) {
 		return path
 	}
 	const secret = "a-token-of-sixteen-and-more\n"
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		line string
 		want []string // nil: good
@@ -30,8 +36,9 @@ func TestCheckLooksAtFiles(t *testing.T) {
 		"missing token": {"status: {token_file: " + dir + "/none}", []string{":4: status.token_file: ", "no such file", "make it: install -D -m 0640", dir + "/none"}},
 		"token of everybody": {"status: {token_file: " + write("open", secret, 0o644) + "}",
 			[]string{":4: status.token_file: ", "mode 0644", "chmod o= " + dir + "/open"}},
-		"short token": {"status: {token_file: " + write("short", "secret\n", 0o600) + "}", []string{"status.token_file", "6 characters", "head -c 24"}},
-		"missing key": {"status: {tls_certificate: " + write("c.pem", "", 0o644) + ", tls_key: " + dir + "/k.pem}", []string{":4: status.tls_key", "put it there"}},
+		"token from a pipe": {"status: {token_file: " + pipe + "}", []string{":4: status.token_file", "not a regular file", "name a file"}},
+		"short token":       {"status: {token_file: " + write("short", "secret\n", 0o600) + "}", []string{"status.token_file", "6 characters", "head -c 24"}},
+		"missing key":       {"status: {tls_certificate: " + write("c.pem", "", 0o644) + ", tls_key: " + dir + "/k.pem}", []string{":4: status.tls_key", "put it there"}},
 		"key of everybody": {"status: {tls_certificate: " + write("d.pem", "", 0o644) + ", tls_key: " + write("e.pem", "", 0o644) + "}",
 			[]string{":4: status.tls_key", "mode 0644", "chmod o= " + dir + "/e.pem"}},
 		"no certificate":   {"status: {tls_certificate: " + write("f.pem", "", 0o644) + ", tls_key: " + write("g.pem", "", 0o640) + "}", []string{":4: status.tls_certificate", "PEM"}},
@@ -88,7 +95,7 @@ func TestSandbox(t *testing.T) {
 		{named{path: "/var/log/ftpgate/t.json", writes: true, try: missing}, ""},
 		{named{path: "/var/log/ftpgate/a/t.json", writes: true, try: missing}, "no such file"},
 		{named{path: "/run/ftpgate/status.sock", writes: true, try: missing}, ""},
-		{named{path: "/srv/t.json", writes: true, try: open}, "ReadWritePaths=/srv"},
+		{named{path: "/srv/t.json", writes: true, try: open}, "name a file below /var/log/ftpgate, or let the unit write there: systemctl edit ftpgate.service, [Service] ReadWritePaths=/srv"},
 		{named{path: "/home/joe/token", try: open}, "ProtectHome"},
 		{named{path: "/etc/ssl/private/k.pem", try: open}, "below /etc/ftpgate"},
 		{named{path: "/etc/ssl/private-keys/k.pem", try: open}, ""},
@@ -101,6 +108,42 @@ func TestSandbox(t *testing.T) {
 		}
 		if c.want == "" || len(found) != 1 || !strings.Contains(found[0].Problem+found[0].Cure, c.want) {
 			t.Errorf("%s: %+v, want %q", c.n.path, found, c.want)
+		}
+	}
+}
+
+// TestSandboxOfOthers: a unit that an administrator has changed.
+func TestSandboxOfOthers(t *testing.T) {
+	try := func(p properties) string {
+		r := runner{user: "root", group: "root", unit: p.sandbox()}
+		found := r.troubles([]named{{path: "/var/lib/ftpgate/t.json", writes: true, try: func() error { return nil }}})
+		if len(found) == 0 {
+			return ""
+		}
+		return found[0].Problem + "; " + found[0].Cure
+	}
+	if said := try(properties{"ProtectSystem": "strict"}); !strings.Contains(said, "write nowhere; let the unit write there") {
+		t.Errorf("nothing to write to: %s", said)
+	}
+	if said := try(properties{"ProtectSystem": "strict", "StateDirectory": "ftpgate"}); said != "" {
+		t.Errorf("StateDirectory: %s", said)
+	}
+	if said := try(properties{"ProtectSystem": "full"}); said != "" {
+		t.Errorf("not confined: %s", said)
+	}
+}
+
+func TestInUnit(t *testing.T) {
+	for cgroups, want := range map[string]bool{
+		"0::/system.slice/ftpgate.service\n":                                                 true,
+		"12:pids:/system.slice/ftpgate.service\n1:name=systemd:/ftp.slice/ftpgate.service\n": true,
+		"0::/system.slice/ftpgate.service/sub\n":                                             false,
+		"0::/system.slice/not-ftpgate.service\n":                                             false,
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/ftpgate.service\n":       false,
+		"": false,
+	} {
+		if got := inUnit(cgroups); got != want {
+			t.Errorf("%q: %t", cgroups, got)
 		}
 	}
 }

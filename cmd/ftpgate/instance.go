@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,8 +71,8 @@ func kept(running map[string]string, pid int32, c *configs.Config) (found []doct
 	}
 	for _, key := range []string{"firewall.backend", "firewall.iptables", "log.format"} {
 		if was, known := running[key]; known && was != wanted[key] {
-			found = append(found, doctor.Trouble{Key: key, Problem: fmt.Sprintf("%s changes only with a restart: the gateway runs with %s", key, was),
-				Cure: restart + " (control connections end with 421), or write " + was + " again"})
+			found = append(found, doctor.Trouble{Key: key, Problem: fmt.Sprintf("%s changes only with a restart: the gateway runs with %q", key, was),
+				Cure: restart + " (control connections end with 421), or write " + strconv.Quote(was) + " again"})
 		}
 	}
 	return found
@@ -112,7 +113,10 @@ func whichOne() string {
 		return ""
 	}
 	stop := fmt.Sprintf("kill %d", h.Pid)
-	if ofUnit(h.Pid) {
+	switch {
+	case !h.believed():
+		return fmt.Sprintf(", or some other program of user %d has taken its name %s (PID %d: %s)", h.Uid, instance, h.Pid, stop)
+	case ofUnit(h.Pid):
 		stop = "systemctl stop " + unit
 	}
 	return fmt.Sprintf(" (PID %d: %s)", h.Pid, stop)

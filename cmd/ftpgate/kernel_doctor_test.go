@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -146,7 +147,7 @@ func TestDoctor(t *testing.T) {
 // doctored runs doctor on the router.
 func (r *router) doctored(t *testing.T) (report doctor.Report) {
 	t.Helper()
-	cmd := r.Host(lab.Router).Command(t.Context(), gatewayBinary, "doctor", "--json", "--config", r.config)
+	cmd := r.Host(lab.Router).Command(t.Context(), cmp.Or(r.binary, gatewayBinary), "doctor", "--json", "--config", r.config)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	out, err := cmd.Output()
 	if failed := json.Unmarshal(out, &report); failed != nil {

@@ -74,6 +74,7 @@ func TestDoctorOfOthers(t *testing.T) {
 func TestFilesOfTheDaemonsUser(t *testing.T) {
 	r := newRouter(t, lab.Options{})
 	dir, binary := r.forEverybody(t)
+	r.binary = binary
 	token, log := filepath.Join(dir, "token"), filepath.Join(dir, "log", "transfers.json")
 	write := func(config string) {
 		t.Helper()
@@ -93,6 +94,26 @@ func TestFilesOfTheDaemonsUser(t *testing.T) {
 	if out, code := ask(nobody, "run"); code != exitFailed || !strings.Contains(out, r.config+":") || !strings.Contains(out, "make it: install -D") {
 		t.Fatalf("run without its token: exit %d: %s", code, out)
 	}
+
+	// Anybody can take the gateway's name while it does not run. Nobody's files are opened to him.
+	const take = `import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind("\0ftpgate"); s.listen(); print("taken", flush=True); sys.stdin.read()`
+	stranger, err := r.Host(lab.Router).StartWith(lab.StartOptions{}, "setpriv", "--reuid=1", "--regid=1", "--clear-groups",
+		"sh", "-c", "sleep 600 | python3 -c '"+take+"'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the name being taken", func() bool { return strings.Contains(stranger.Output(), "taken") })
+	if out, code := ask(nil, "check"); code != exitUsage || strings.Contains(out, "as which the gateway runs") || !strings.Contains(out, "make it: install -D") {
+		t.Errorf("check while a stranger has the name: exit %d: %s", code, out)
+	}
+	if out, code := ask(nil, "run"); code == 0 || strings.Contains(out, "ready") {
+		t.Errorf("run while a stranger has the name: exit %d: %s", code, out)
+	}
+	stranger.Kill()
+	eventually(t, "the name being free", func() bool {
+		_, err := r.Host(lab.Router).Run(t.Context(), "sh", "-c", "! grep -q @ftpgate$ /proc/net/unix")
+		return err == nil
+	})
 
 	write(plain)
 	r.log = new(journal)

@@ -54,6 +54,7 @@ type router struct {
 	*lab.Lab
 	t      *testing.T
 	config string
+	binary string   // that doctor is; "": gatewayBinary
 	env    []string // of the gateway, beside the caller's
 	daemon *lab.Process
 	log    *journal // of the daemon

@@ -46,7 +46,7 @@ const systemdTime = 5 * time.Second
 // the unit that is installed here, else the one who asks, if the gateway could run
 // as that, else root.
 func theRunner() runner {
-	if h, err := holder(); err == nil {
+	if h, err := holder(); err == nil && h.believed() {
 		r := known(int(h.Uid), int(h.Gid), groupsOf(h.Pid), fmt.Sprintf("as which the gateway runs (PID %d)", h.Pid))
 		if ofUnit(h.Pid) && os.Geteuid() == 0 { // anybody else who can tell is in the sandbox as well
 			r.unit = askSystemd().sandbox()
@@ -77,10 +77,65 @@ func known(uid, gid int, groups []int, why string) runner {
 	return r
 }
 
-// ofUnit tells whether a process belongs to our unit.
+// ofUnit tells whether a process belongs to our unit, of the system's and not of a user's.
 func ofUnit(pid int32) bool {
 	cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	return err == nil && strings.Contains(string(cgroup), "/"+unit)
+	return err == nil && inUnit(string(cgroup))
+}
+
+// inUnit reads the control groups of a process: "0::/system.slice/ftpgate.service".
+func inUnit(cgroups string) bool {
+	for line := range strings.Lines(cgroups) {
+		path := line[strings.LastIndex(line, ":")+1:]
+		if strings.HasSuffix(strings.TrimSpace(path), "/"+unit) && !strings.HasPrefix(path, "/user.slice/") {
+			return true
+		}
+	}
+	return false
+}
+
+// believed tells whether it is the gateway that holds this network namespace: anybody on this host could take the name.
+// Root, the one who asks, and the user of our unit are believed, what runs in the unit, and who may do what a gateway does.
+func (h held) believed() bool {
+	if uid := int(h.Uid); uid == 0 || uid == os.Geteuid() || ofUnit(h.Pid) || h.privileged() {
+		return true
+	}
+	told := askSystemd()
+	if told["LoadState"] != "loaded" {
+		return false
+	}
+	r, err := told.runner()
+	return err == nil && r.uid == int(h.Uid)
+}
+
+// privileged tells whether the process is our program, of the user who has taken the name, and may administer the network of
+// this user namespace: in one of his own everybody may, and a program that runs with other ids than his is not his.
+func (h held) privileged() bool {
+	of := func(pid, what string) string {
+		to, err := os.Readlink("/proc/" + pid + "/" + what)
+		if err != nil {
+			return "unknown " + pid
+		}
+		return strings.TrimSuffix(to, " (deleted)") // by an upgrade
+	}
+	pid, self := strconv.Itoa(int(h.Pid)), "self"
+	if of(pid, "ns/user") != of(self, "ns/user") || of(pid, "exe") != of(self, "exe") {
+		return false
+	}
+	status, _ := os.ReadFile("/proc/" + pid + "/status")
+	uid := strconv.Itoa(int(h.Uid))
+	his, may := false, false
+	for line := range strings.Lines(string(status)) {
+		key, value, _ := strings.Cut(line, ":")
+		switch key {
+		case "Uid":
+			his = slices.Equal(strings.Fields(value), []string{uid, uid, uid, uid})
+		case "CapEff":
+			all, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			may = err == nil && all&(1<<unix.CAP_NET_ADMIN) != 0
+		}
+	}
+	return his && may
 }
 
 // groupsOf are the supplementary groups of a process.
@@ -105,7 +160,7 @@ func askSystemd() properties {
 	ctx, cancel := context.WithTimeout(context.Background(), systemdTime)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "systemctl", "show", unit, "-p",
-		"LoadState,User,Group,SupplementaryGroups,ProtectSystem,ProtectHome,ReadWritePaths,InaccessiblePaths,LogsDirectory,RuntimeDirectory,LoadCredential").Output()
+		"LoadState,User,Group,SupplementaryGroups,ProtectSystem,ProtectHome,ReadWritePaths,InaccessiblePaths,LogsDirectory,StateDirectory,CacheDirectory,RuntimeDirectory,LoadCredential").Output()
 	p := properties{}
 	if err != nil {
 		return p
@@ -170,9 +225,9 @@ func group(name string) (int, error) {
 
 func (p properties) sandbox() sandbox {
 	s := sandbox{confined: p["ProtectSystem"] == "strict"}
-	for base, key := range map[string]string{"/var/log": "LogsDirectory", "/run": "RuntimeDirectory"} {
-		for _, name := range strings.Fields(p[key]) {
-			s.made = append(s.made, filepath.Join(base, name))
+	for _, d := range [][2]string{{"/var/log", "LogsDirectory"}, {"/var/lib", "StateDirectory"}, {"/var/cache", "CacheDirectory"}, {"/run", "RuntimeDirectory"}} {
+		for _, name := range strings.Fields(p[d[1]]) {
+			s.made = append(s.made, filepath.Join(d[0], name))
 		}
 	}
 	s.writable = slices.Clone(s.made)
@@ -219,11 +274,14 @@ func (r runner) as(do func() error) error {
 			if err := setGroups(r.groups); err != nil {
 				return fmt.Errorf("taking the groups of user %s: %w", r.user, err)
 			}
-			if err := unix.Setfsgid(r.gid); err != nil {
-				return fmt.Errorf("taking the group of user %s: %w", r.user, err)
+			// The two tell the former id, not whether they did it; asked for an id that nobody has they change nothing.
+			_ = unix.Setfsgid(r.gid)
+			if now, err := unix.SetfsgidRetGid(-1); err != nil || now != r.gid {
+				return fmt.Errorf("taking the group of user %s: %w", r.user, unix.EPERM)
 			}
-			if err := unix.Setfsuid(r.uid); err != nil {
-				return fmt.Errorf("becoming user %s: %w", r.user, err)
+			_ = unix.Setfsuid(r.uid)
+			if now, err := unix.SetfsuidRetUid(-1); err != nil || now != r.uid {
+				return fmt.Errorf("becoming user %s: %w", r.user, unix.EPERM)
 			}
 			return do()
 		}()

@@ -352,3 +352,24 @@ func within(t *testing.T, what string, holds func() bool) {
 		}
 	}
 }
+
+// TestTry: the reader of a pipe must not notice that it was tried.
+func TestTry(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := unix.Open(pipe, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(reader)
+	if err := Try(pipe); err != nil {
+		t.Error(err)
+	}
+	// POLLHUP stays away as long as nobody has written and gone.
+	fds := []unix.PollFd{{Fd: int32(reader), Events: unix.POLLIN}}
+	if _, err := unix.Poll(fds, 0); err != nil || fds[0].Revents != 0 {
+		t.Errorf("the reader has an event, %#x, %v", fds[0].Revents, err)
+	}
+}

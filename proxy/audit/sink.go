@@ -23,6 +23,12 @@ const openFlags = os.O_WRONLY | os.O_APPEND | unix.O_NONBLOCK
 // Try tells whether a file can be opened as Open would, and changes nothing: where
 // there is none, whether it could be made.
 func Try(name string) error {
+	if info, err := os.Stat(name); err == nil && info.Mode()&fs.ModeNamedPipe != 0 { // its reader would notice an end
+		if err := unix.Faccessat(unix.AT_FDCWD, name, unix.W_OK, unix.AT_EACCESS); err != nil {
+			return &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+		return nil
+	}
 	file, err := os.OpenFile(name, openFlags, 0)
 	switch {
 	case err == nil:

@@ -2,6 +2,7 @@ package status
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // minToken is the least length of a token, in bytes: 96 bits in base64.
@@ -19,6 +22,8 @@ var (
 	// ErrExposed: everybody on this host can read a secret, or write what we trust.
 	ErrExposed = errors.New("open to every user of this host")
 	ErrShort   = errors.New("no token on its first line")
+	// ErrIrregular: a directory, a pipe or a device.
+	ErrIrregular = errors.New("not a regular file")
 )
 
 // What the users of this host who are neither its owner nor of its group must not
@@ -28,6 +33,19 @@ const (
 	othersWrite fs.FileMode = 0o002
 	othersRead  fs.FileMode = 0o004
 )
+
+// openRegular opens a regular file: a pipe would wait for somebody who writes.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, cmp.Or(err, error(&fs.PathError{Op: "read", Path: path, Err: ErrIrregular}))
+	}
+	return f, nil
+}
 
 // closed refuses a file that others may open.
 func closed(f *os.File, to fs.FileMode) error {
@@ -43,7 +61,7 @@ func closed(f *os.File, to fs.FileMode) error {
 
 // ReadToken returns the token in a file that nobody else can read.
 func ReadToken(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +74,7 @@ func ReadToken(path string) (string, error) {
 
 // readToken returns the token in a file of a reader's, who guards it as he likes.
 func readToken(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return "", err
 	}
@@ -94,7 +112,7 @@ func ReadCertificate(certificate, key string) (tls.Certificate, error) {
 func ReadKey(path string) ([]byte, error) { return readPEM(path, othersRead|othersWrite) }
 
 func readPEM(path string, closedTo fs.FileMode) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
