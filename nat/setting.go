@@ -3,6 +3,7 @@ package nat
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -160,21 +161,39 @@ type memory struct {
 	beside map[string]string
 }
 
-// recall reads a note; there may be none.
+// maxNote bounds a note, in bytes: a host may have a few thousand interfaces.
+const maxNote = 1 << 20
+
+// recall reads a note; there may be none. It believes no more of it than a former run can have written: Dir belongs to the
+// user of the daemon, and root may be the one who reads.
 func recall(note string) (m memory, noted bool) {
-	text, err := os.ReadFile(note)
+	file, err := os.OpenFile(note, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return m, false
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return m, false
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxNote))
 	if err != nil {
 		return m, false
 	}
 	value, rest, _ := strings.Cut(string(text), "\n")
+	if !plausible(value) {
+		return m, false
+	}
 	m = memory{value, map[string]string{}}
 	for line := range strings.Lines(rest) {
-		if path, was, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+		if path, was, ok := strings.Cut(strings.TrimSpace(line), " "); ok && plausible(was) {
 			m.beside[path] = was
 		}
 	}
 	return m, true
 }
+
+// plausible tells whether a setting that is held, or one beside, can have the value.
+func plausible(value string) bool { return value == "0" || value == "1" || value == "2" }
 
 // settingsOfNet is where all settings are that may be held. Their notes have the rest of the path as their name, in which
 // a colon, which no name of an interface has, stands for a slash.
@@ -198,7 +217,7 @@ func noteSuffix() (string, error) {
 	return fmt.Sprintf(".%d", namespace.Ino), nil
 }
 
-// left are the settings of which there are notes.
+// left are the settings of forwarding of which there are notes. A file of another name is nobody's note.
 func (s Settings) left() (paths []string, err error) {
 	suffix, err := noteSuffix()
 	if err != nil {
@@ -209,11 +228,21 @@ func (s Settings) left() (paths []string, err error) {
 		return nil, fmt.Errorf("look for settings that an earlier process has changed: %w", err)
 	}
 	for _, note := range notes {
-		if name, ours := strings.CutSuffix(note.Name(), suffix); ours {
-			paths = append(paths, settingsOfNet+strings.ReplaceAll(name, ":", "/"))
+		name, ours := strings.CutSuffix(note.Name(), suffix)
+		path := settingsOfNet + strings.ReplaceAll(name, ":", "/")
+		if ours && (path == forwarding4 || path == forwarding6 || isAcceptRA(path)) {
+			paths = append(paths, path)
 		}
 	}
 	return paths, nil
+}
+
+// isAcceptRA tells whether a path is that of accept_ra of one interface.
+func isAcceptRA(path string) bool {
+	before, behind, _ := strings.Cut(acceptRA, "%s")
+	name, begins := strings.CutPrefix(path, before)
+	name, ends := strings.CutSuffix(name, behind)
+	return begins && ends && name != "" && name != "." && name != ".." && !strings.Contains(name, "/")
 }
 
 func (s Settings) remember(note string, m memory) error {
@@ -227,11 +256,27 @@ func (s Settings) remember(note string, m memory) error {
 		if err = os.MkdirAll(s.Dir, 0o755); err != nil {
 			break
 		}
-		if err = os.WriteFile(note, []byte(text), 0o600); err == nil {
+		if err = replace(note, text); err == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("note a setting that is about to change: %w", err)
+}
+
+// replace puts a file in the place of whatever has the name, and writes through nothing.
+func replace(name, text string) error {
+	file, err := os.CreateTemp(filepath.Dir(name), ".note-*") // 0600, and new
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), name)
+	}
+	if err != nil {
+		os.Remove(file.Name())
+	}
+	return err
 }
 
 // forget removes the note, and the directory with the last one.

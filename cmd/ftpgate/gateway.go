@@ -64,7 +64,8 @@ type step struct {
 // (errStopped), everything that was done is undone before it returns.
 func start(ctx context.Context, c *configs.Config, log *zap.Logger) (*gateway, error) {
 	g := &gateway{log: log, config: c, ipv6: nat.HasIPv6(), changed: make(chan struct{}, 1)}
-	for _, part := range []func(context.Context) error{g.claim, g.report, g.openAudit, g.observe, g.listen, g.route, g.filter, g.forward, g.serve} {
+	claim := func(context.Context) error { return g.claim(lasting(c)) }
+	for _, part := range []func(context.Context) error{claim, g.report, g.openAudit, g.observe, g.listen, g.route, g.filter, g.forward, g.serve} {
 		err := part(ctx)
 		if err == nil && ctx.Err() == nil {
 			continue

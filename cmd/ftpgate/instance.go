@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,8 +25,8 @@ const (
 )
 
 // claim makes sure that no other ftpgate serves this network namespace: its
-// rules would look like leftovers of ours.
-func (g *gateway) claim(context.Context) error {
+// rules would look like leftovers of ours. Who asks is told these settings.
+func (g *gateway) claim(settings map[string]string) error {
 	held, err := net.Listen("unix", instance)
 	if err != nil {
 		if errors.Is(err, unix.EADDRINUSE) {
@@ -36,7 +35,7 @@ func (g *gateway) claim(context.Context) error {
 		return fmt.Errorf("claiming this network namespace: %w", err)
 	}
 	g.later("releasing the instance", held.Close)
-	go greet(held, lasting(g.config))
+	go greet(held, settings)
 	return nil
 }
 
@@ -44,8 +43,12 @@ func (g *gateway) claim(context.Context) error {
 func greet(held net.Listener, settings map[string]string) {
 	for {
 		caller, err := held.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // no file is free: somebody asks again
+			time.Sleep(greetTime)
+			continue
 		}
 		_ = caller.SetDeadline(time.Now().Add(greetTime))
 		_ = json.NewEncoder(caller).Encode(settings) // who does not listen does not need it

@@ -36,7 +36,7 @@ are removed.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if sweeps {
-				return sweep(cmd.Context())
+				return sweep()
 			}
 			return run(cmd.Context(), path)
 		},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/ftpgate/ftpgate/firewall/iptables"
@@ -11,12 +10,12 @@ import (
 
 // sweep removes what a run that was killed has left on the host, whatever its configuration was, in the order in which a
 // run stops. While another one runs it touches nothing.
-func sweep(ctx context.Context) error {
+func sweep() error {
 	if err := privileged(); err != nil {
 		return runError{err}
 	}
 	var g gateway
-	if err := g.claim(ctx); err != nil {
+	if err := g.claim(nil); err != nil {
 		return runError{err}
 	}
 	settings := nat.Settings{Dir: notes}
