@@ -14,6 +14,9 @@ var (
 // held too long, a program is missing): the Manager then does not look for a pinhole to blame.
 var ErrUnavailable = errors.New("the packet filter is not available")
 
+// ErrChanged is what Apply says when the host's rules may have changed since the Backend last saw its own in place.
+var ErrChanged = errors.New("another program has changed the host's rules")
+
 // Counter is a Backend that counts. It is called like a Backend.
 type Counter interface {
 	// Seen returns how many packets the gates of open holes have matched, by the number of the hole, whether or not they
@@ -56,10 +59,12 @@ type Backend interface {
 	// are open stay open. After an error Remove is called or another Install.
 	Install(Frame) error
 	// Apply adds and removes holes in one transaction per address family. After an error nothing of open is in place,
-	// and of shut any part. A hole in shut that is not there any more is no error. A Backend that notices that another
-	// program has changed the host's rules repairs first what Verify would, and leaves it to the next Verify to say so.
+	// and of shut any part. A hole in shut that is not there any more is no error, also when the rules it hung on are gone.
+	// ErrChanged: nothing was done, since what is opened might not pass, before Verify has put our rules right. Shutting
+	// alone never meets it.
 	Apply(open, shut []Hole) error
 	// Verify compares what the host has with what should be there, the frame and exactly these holes, and puts it right.
+	// A hole whose rules are written anew admits one connection more; so one that is over must not be among them.
 	Verify(holes []Hole) (Found, error)
 	// Remove takes everything of ours away, and nothing else. It may be called twice and without Install.
 	Remove() error

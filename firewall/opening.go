@@ -3,9 +3,17 @@ package firewall
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
+)
+
+const (
+	// changedTries bounds how often our rules are put right before one open: an open waits while another program reloads
+	// its own, and not for one that never ends.
+	changedTries = 3
+	opening      = "opening pinholes" // for trouble
 )
 
 // openWaiting opens all that wait in one transaction.
@@ -22,7 +30,9 @@ func (w *worker) openWaiting() {
 		w.settle(batch)
 		return
 	}
-	w.trouble("opening pinholes", err, zap.Int("pinholes", len(batch)))
+	if !errors.Is(err, ErrChanged) {
+		w.trouble(opening, err, zap.Int("pinholes", len(batch)))
+	}
 	if len(shuts) > 0 {
 		w.shut(shuts)
 	}
@@ -51,30 +61,60 @@ func (w *worker) batch(now time.Time) (batch []*request, shuts []Hole) {
 	return batch, append(w.inTheWay(holes, &w.urgent), w.inTheWay(holes, &w.spent)...)
 }
 
-// retryOpen follows a failed transaction. If another program has destroyed what the rules hang on, that is repaired
-// first; then the batch is halved until those are alone that cannot be opened, so that none hurts another.
+// retryOpen follows a failed transaction. What another program has destroyed is repaired first; then the batch is halved
+// until those are alone that cannot be opened, so that none hurts another.
 func (w *worker) retryOpen(batch []*request, err error) {
-	if errors.Is(err, ErrUnavailable) {
-		w.failAll(batch, err)
-		return
-	}
-	if w.verify() {
-		if err = w.apply(holesOf(batch), nil); err == nil {
-			w.settle(batch)
-			return
+	switch {
+	case errors.Is(err, ErrChanged):
+		err = w.openBehind(batch)
+	case !meetsAll(err):
+		if acted, broken := w.verify(); acted && broken == nil {
+			err = w.openAgain(batch)
 		}
+	}
+	if err == nil {
+		w.settle(batch)
+		return
 	}
 	w.isolate(batch, err)
 }
 
+// meetsAll tells whether the error would meet every pinhole alike.
+func meetsAll(err error) bool { return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrChanged) }
+
+func (w *worker) openAgain(batch []*request) error {
+	err := w.apply(holesOf(batch), nil)
+	if errors.Is(err, ErrChanged) {
+		return w.openBehind(batch)
+	}
+	return err
+}
+
+// openBehind opens behind another program's change: nothing is open before our rules are known to be in place.
+func (w *worker) openBehind(batch []*request) error {
+	for range changedTries {
+		if _, broken := w.verify(); broken != nil {
+			err := fmt.Errorf("%w, and ours cannot be put right; until they are, no pinhole opens: %w", ErrChanged, broken)
+			w.trouble(opening, err, zap.Int("pinholes", len(batch)))
+			return err
+		}
+		if err := w.apply(holesOf(batch), nil); !errors.Is(err, ErrChanged) {
+			return err
+		}
+	}
+	err := fmt.Errorf("%w, and again each of the %d times that ours were put right: see what keeps rewriting them (nft monitor)", ErrChanged, changedTries)
+	w.trouble(opening, err, zap.Int("pinholes", len(batch)))
+	return err
+}
+
 func (w *worker) isolate(batch []*request, err error) {
-	if len(batch) == 1 || errors.Is(err, ErrUnavailable) {
+	if len(batch) == 1 || meetsAll(err) {
 		w.failAll(batch, err)
 		return
 	}
 	middle := len(batch) / 2
 	for _, half := range [][]*request{batch[:middle], batch[middle:]} {
-		if err := w.apply(holesOf(half), nil); err != nil {
+		if err := w.openAgain(half); err != nil {
 			w.isolate(half, err)
 		} else {
 			w.settle(half)

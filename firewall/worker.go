@@ -46,9 +46,9 @@ func (w *worker) work(installed chan<- error) {
 type worker struct {
 	*Manager
 	frame    Frame
-	verified time.Time // the last try, good or bad
-	retry    time.Time // no shut before this moment
-	said     string    // the last error that was logged
+	verified time.Time         // the last try, good or bad
+	retry    time.Time         // no shut before this moment
+	said     map[string]string // the last error that was logged, by what was being done
 }
 
 func (w *worker) start() error {
@@ -233,27 +233,19 @@ func (w *worker) apply(open, shut []Hole) error {
 }
 
 // verify lets the backend look at the host's rules and reports whether something was put right. What is over is removed
-// before: a spent pinhole whose rules had to be written anew would admit once more.
-func (w *worker) verify() (acted bool) {
+// before, and not asked for even if that failed: a spent pinhole whose rules were written anew would admit once more.
+func (w *worker) verify() (acted bool, err error) {
 	w.mu.Lock()
-	shuts := w.closing()
+	shuts, holes := w.closing(), w.holes()
 	w.mu.Unlock()
 	if len(shuts) > 0 {
 		w.shut(shuts)
 	}
-	w.mu.Lock()
-	holes := w.holes()
-	for _, list := range [][]ending{w.urgent, w.spent} {
-		for _, s := range list { // over since a moment ago: still in place, and no damage
-			holes = append(holes, s.hole)
-		}
-	}
-	w.mu.Unlock()
 	found, err := w.backend.Verify(holes)
 	w.verified = time.Now()
 	if err != nil { // of what was found, a part may have been repaired
 		w.trouble("verifying the firewall rules", err, zap.Strings("found", slices.Concat(found.Repaired, found.Followed)))
-		return found.Any()
+		return found.Any(), err
 	}
 	w.sound()
 	if len(found.Followed) > 0 {
@@ -261,20 +253,20 @@ func (w *worker) verify() (acted bool) {
 			zap.String("backend", w.backend.Name()), zap.Strings("why", found.Followed))
 	}
 	if len(found.Repaired) == 0 {
-		return found.Any()
+		return found.Any(), nil
 	}
 	w.mu.Lock()
 	w.stats.Repairs += uint64(len(found.Repaired))
 	w.mu.Unlock()
 	w.log.Warn("another program changed our firewall rules: repaired",
 		zap.String("backend", w.backend.Name()), zap.Strings("why", found.Repaired))
-	return true
+	return true, nil
 }
 
 // sound notes that the host has what it should have.
 func (w *worker) sound() {
 	w.verified = time.Now()
-	w.said = ""
+	w.said = nil
 	w.mu.Lock()
 	w.stats.VerifiedAt = w.verified
 	w.mu.Unlock()
@@ -285,9 +277,12 @@ func (w *worker) trouble(doing string, err error, fields ...zap.Field) {
 	w.mu.Lock()
 	w.stats.LastError = fmt.Sprintf("%s: %v", doing, err)
 	w.stats.LastErrorAt = time.Now()
-	said := w.stats.LastError == w.said
-	w.said = w.stats.LastError
+	said := w.said[doing] == err.Error()
 	w.mu.Unlock()
+	if w.said == nil {
+		w.said = map[string]string{}
+	}
+	w.said[doing] = err.Error()
 	if !said {
 		w.log.Error(doing, append(fields, zap.String("why", err.Error()))...)
 	}

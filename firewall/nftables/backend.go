@@ -31,9 +31,9 @@ type Backend struct {
 	lines    map[chainID][]string // ours in chains of the host, as the kernel shows them
 
 	// known is the generation of the host's nf_tables whose contents we know to be right: those of our last look, and
-	// one more with each of our transactions. If the kernel counts the same, nobody has changed anything. 0: look.
+	// one more with each of our transactions. If the kernel counts the same, nobody has changed anything. 0: look, and open
+	// nothing before.
 	known uint32
-	told  firewall.Found // repaired by Apply, for the next Verify to tell
 }
 
 // New returns a backend that has changed nothing on the host. See Probe for whether it can work.
@@ -74,22 +74,21 @@ func (b *Backend) Apply(open, shut []firewall.Hole) error {
 	if !b.installed() {
 		return nil
 	}
-	var expected uint32
-	if len(open) > 0 {
-		expected = b.known
+	if len(open) == 0 {
+		return b.apply(nil, shut, anyGeneration)
 	}
-	err := b.apply(open, shut, expected)
-	if !errors.Is(err, unix.ERESTART) {
-		return err
+	if b.known == 0 {
+		return firewall.ErrChanged
 	}
-	found, err := b.restore(true)
-	b.told.Add("", found)
-	if err != nil {
-		return err
+	err := b.apply(open, shut, b.known)
+	if errors.Is(err, unix.ERESTART) {
+		b.known = 0
+		return firewall.ErrChanged
 	}
-	return b.apply(open, shut, 0)
+	return err
 }
 
+// apply is for the generation expected.
 func (b *Backend) apply(open, shut []firewall.Hole, expected uint32) error {
 	grown := false
 	var come, gone [2][]element
@@ -106,6 +105,17 @@ func (b *Backend) apply(open, shut []firewall.Hole, expected uint32) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
 		// The kernel does not hold what our books say: somebody else has been here, or an element ended just now.
 		err = b.write(come, gone, true, expected)
+	}
+	if len(open) == 0 && errors.Is(err, unix.ENOENT) {
+		// What the elements stood in is gone. If the books kept them, a repair would bring them back.
+		b.known = 0
+		four, six := own(shut, true), own(shut, false)
+		if len(four) > 0 && len(six) > 0 {
+			b.families[0].takeBack()
+			b.families[1].takeBack()
+			return errors.Join(b.apply(nil, four, anyGeneration), b.apply(nil, six, anyGeneration))
+		}
+		err = nil
 	}
 	for _, f := range b.families {
 		if err != nil {
@@ -176,7 +186,7 @@ func (b *Backend) Remove() error {
 	for _, f := range b.families {
 		f.forget()
 	}
-	b.known, b.lines, b.told = 0, nil, firewall.Found{}
+	b.known, b.lines = 0, nil
 	on := b.on
 	b.on = nil
 	return on.close()

@@ -23,16 +23,17 @@ const (
 
 	batchGeneration  = 1                              // NFNL_BATCH_GENID, the first attribute of a batch
 	sizeToGeneration = sizeHeader + unix.SizeofNlAttr // what stands before its value
+	anyGeneration    = 0                              // see expect
 )
 
 func newBatch() *batch {
 	b := &batch{data: make([]byte, 0, 1024)}
 	b.header(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES, "beginning")
-	b.u32(batchGeneration, 0)
+	b.u32(batchGeneration, anyGeneration)
 	return b
 }
 
-// expect has the kernel refuse the batch as a whole, with ERESTART, if nf_tables has another generation by then; 0: any.
+// expect has the kernel refuse the batch as a whole, with ERESTART, if nf_tables has another generation by then.
 func (b *batch) expect(generation uint32) {
 	binary.BigEndian.PutUint32(b.data[sizeToGeneration:], generation)
 }

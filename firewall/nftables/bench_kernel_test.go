@@ -102,14 +102,13 @@ func BenchmarkBurst(b *testing.B) {
 
 func inManager(b *testing.B, do func(*firewall.Manager)) {
 	inNamespace(b, func() {
-		m := firewall.NewManager(backend(b), firewall.Options{MaxHoles: 1 << 14})
-		must(b, m.Start(testFrame()))
+		m := manager(b, testFrame())
 		do(m)
 		must(b, m.Stop())
 	})
 }
 
-func open(b *testing.B, m *firewall.Manager, n int) *firewall.Lease {
+func open(b testing.TB, m *firewall.Manager, n int) *firewall.Lease {
 	h := testHole(0).Pinhole
 	h.Destination = netip.AddrPortFrom(h.Destination.Addr(), uint16(10000+n))
 	l, err := m.Open(context.Background(), h)

@@ -25,10 +25,14 @@ func (b *Backend) Install(f firewall.Frame) error {
 			return err
 		}
 	}
+	b.known = 0
+	generation, err := b.on.generation()
+	if err != nil {
+		return err
+	}
 	if err := b.filter.Install(f); err != nil {
 		return err
 	}
-	b.known = 0
 	l, spots, err := b.look(f)
 	if err != nil {
 		return err
@@ -57,7 +61,11 @@ func (b *Backend) Install(f firewall.Frame) error {
 			fam.forget()
 		}
 	}
-	return b.learn(l)
+	if err := b.learn(l, generation); err != nil {
+		return err
+	}
+	_, err = b.calm()
+	return err
 }
 
 // install adds what makes the family what the frame says. Sets that are in order stay, with the pinholes in them.
@@ -128,10 +136,17 @@ func (b *Backend) expose(l *landscape, f firewall.Frame) error {
 	return nil
 }
 
-// learn reads back what has been written, in one transaction after former was seen: the kernel shows it in its own words,
-// with the handles that it gave.
-func (b *Backend) learn(former *landscape) error {
+// learn reads back what has been written, in one transaction after former was seen, and that after iptables had looked at
+// the generation: the kernel shows it in its own words, with the handles that it gave.
+func (b *Backend) learn(former *landscape, generation uint32) error {
 	b.known = 0
+	var written [2]int // rules; the look finds what the host leaves open by now, and they go by what it left open then
+	for i, f := range b.families {
+		f.guarded = f.exposed
+		for _, c := range f.static(b.frame) {
+			written[i] += len(c.rules)
+		}
+	}
 	l, spots, err := b.look(b.frame)
 	if err != nil {
 		return err
@@ -142,25 +157,23 @@ func (b *Backend) learn(former *landscape) error {
 		b.lines[s.chainID] = s.ours()
 		complete = complete && len(s.ours()) == len(lines(b.frame, s.hostChain))
 	}
-	for _, f := range b.families {
+	for i, f := range b.families {
 		if !f.installed {
 			continue
 		}
-		if f.normal, err = f.read(b.on); err != nil {
+		is, err := f.read(b.on)
+		if err != nil {
 			return fmt.Errorf("reading our table back: %w", err)
 		}
-		want := 0
-		for _, c := range f.static(b.frame) {
-			want += len(c.rules)
+		if n := len(is[partRules]); n != written[i] {
+			return fmt.Errorf("reading our table back: it has %d rules instead of %d; does another program write it?", n, written[i])
 		}
-		if n := len(f.normal[partRules]); n != want {
-			return fmt.Errorf("reading our table back: it has %d rules instead of %d; does another program write it?", n, want)
-		}
+		f.normal = is
 	}
 	switch {
 	case !complete: // a chain of the host was written meanwhile
 		b.lines = nil
-	case l.generation == former.generation+1: // else somebody else was there too, and Verify looks again
+	case former.generation == generation && l.generation == generation+1: // else somebody else was there too
 		b.known = l.generation
 	}
 	return nil
@@ -173,6 +186,7 @@ func (b *Backend) learnLayers() {
 		if f.layers == f.undo.layers {
 			continue
 		}
+		f.guarded = f.exposed
 		is, err := f.read(b.on)
 		if err != nil {
 			b.known = 0

@@ -3,6 +3,7 @@
 package nftables_test
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -88,4 +89,53 @@ func backend(t testing.TB) *nftables.Backend {
 	b, err := nftables.New()
 	must(t, err)
 	return b
+}
+
+// inside calls a backend in a network namespace: the Manager does so from goroutines of its own.
+type inside struct {
+	firewall.Backend
+	ns netns.NsHandle
+}
+
+func (i inside) Install(f firewall.Frame) error {
+	return i.do(func() error { return i.Backend.Install(f) })
+}
+
+func (i inside) Apply(open, shut []firewall.Hole) error {
+	return i.do(func() error { return i.Backend.Apply(open, shut) })
+}
+
+func (i inside) Verify(holes []firewall.Hole) (found firewall.Found, err error) {
+	err = i.do(func() (err error) {
+		found, err = i.Backend.Verify(holes)
+		return err
+	})
+	return found, err
+}
+
+func (i inside) Remove() error { return i.do(i.Backend.Remove) }
+
+func (i inside) do(call func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := netns.Get()
+	if err != nil {
+		return err
+	}
+	defer before.Close()
+	if err := netns.Set(i.ns); err != nil {
+		return err
+	}
+	return errors.Join(call(), netns.Set(before))
+}
+
+// manager is one that has been started, on the namespace of the caller; Stop is the caller's.
+func manager(t testing.TB, frame firewall.Frame) *firewall.Manager {
+	t.Helper()
+	ns, err := netns.Get()
+	must(t, err)
+	t.Cleanup(func() { ns.Close() })
+	m := firewall.NewManager(inside{backend(t), ns}, firewall.Options{MaxHoles: 1 << 14})
+	must(t, m.Start(frame))
+	return m
 }

@@ -4,9 +4,15 @@ package nftables_test
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ftpgate/ftpgate/firewall"
 )
@@ -42,37 +48,163 @@ func TestFollowsTheHost(t *testing.T) {
 	}
 }
 
-// TestOpensBehindAReload: a pinhole is not open before what another program has taken away is back, as the next Verify tells.
+// TestOpensBehindAReload: a pinhole is not open before what another program has taken away is back, and one that is spent does
+// not come back with it, be it shut for the new one or waiting to be.
 func TestOpensBehindAReload(t *testing.T) {
 	const native = "nft 'table inet host { chain f { type filter hook forward priority 0; policy drop; }; }'"
 	for _, reload := range []string{
 		"nft delete table inet host; " + native,
 		"iptables-nft -F INPUT; iptables-nft -F FTPGATE-INPUT; iptables-nft -X FTPGATE-INPUT",
 		"nft flush ruleset; " + native + "; iptables-nft -P INPUT DROP",
+		"nft delete table ip ftpgate",
 	} {
 		inNamespace(t, func() {
 			sh(t, native+"; iptables-nft -P INPUT DROP")
-			b := backend(t)
-			must(t, b.Install(testFrame()))
-			must(t, b.Apply([]firewall.Hole{testHole(1), testHole6(2)}, nil))
+			events := monitor(t)
+			m := manager(t, testFrame())
+			stays, gone, replaced := open(t, m, 1), open(t, m, 2), open(t, m, 3)
+			six, err := m.Open(t.Context(), testHole6(4).Pinhole)
+			must(t, err)
+			gone.Used()
+			replaced.Used()
+			six.Used()
+			other := replaced.Hole().Pinhole // cannot stand beside it
+			other.Target = netip.MustParseAddrPort("10.0.0.9:9")
 			sh(t, reload)
-			must(t, b.Apply([]firewall.Hole{testHole(3)}, nil))
+			again, err := m.Open(t.Context(), other)
+			must(t, err)
 			for _, line := range []string{"nft list chain inet host f | grep 0x47000000", "iptables-nft -S INPUT | grep FTPGATE-INPUT"} {
 				sh(t, line)
 			}
-			if open := sh(t, "nft list set ip ftpgate open"); !strings.Contains(open, "ftpgate 3 ") || !strings.Contains(open, "ftpgate 1 ") {
-				t.Errorf("after %s: %s", reload, open)
-			}
-			open := []firewall.Hole{testHole(1), testHole6(2), testHole(3)}
-			for _, told := range []bool{true, false} {
-				repaired, err := b.Verify(open)
-				if must(t, err); repaired.Any() != told {
-					t.Errorf("after %s: repaired %q", reload, repaired)
+			shown := sh(t, "nft list ruleset")
+			for _, l := range []*firewall.Lease{stays, again} {
+				if !strings.Contains(shown, comment(l)) {
+					t.Errorf("after %s: %q is missing", reload, comment(l))
 				}
 			}
-			must(t, b.Remove())
+			if s := m.Stats(); s.LastError != "" {
+				t.Errorf("after %s: %s", reload, s.LastError)
+			}
+			must(t, m.Stop())
+			told := events()
+			for _, l := range []*firewall.Lease{gone, replaced, six} {
+				if n := len(added(told, l)); n != 1 {
+					t.Errorf("after %s: %q was put in place %d times:\n%s", reload, comment(l), n, strings.Join(added(told, l), "\n"))
+				}
+			}
 		})
 	}
+}
+
+// TestOpensAmidReloads: while another program writes its rules again and again, each time in several transactions, a
+// pinhole comes into the kernel behind our line or not at all.
+func TestOpensAmidReloads(t *testing.T) {
+	inNamespace(t, func() {
+		events := monitor(t)
+		frame := testFrame()
+		frame.Gateway.Forward = false // its guard follows the host's rules, and nft monitor does not follow the guard
+		opened := openAmidReloads(t, manager(t, frame))
+		drops, line, seen := false, false, 0
+		for event := range strings.Lines(events()) {
+			switch {
+			case strings.HasPrefix(event, "delete table inet host"):
+				drops, line = false, false
+			case strings.HasPrefix(event, "add chain inet host f"):
+				drops = true
+			case strings.Contains(event, " rule inet host f") && strings.Contains(event, "0x47000000"):
+				line = !strings.HasPrefix(event, "delete")
+			case strings.HasPrefix(event, "create element ip ftpgate open"):
+				if seen++; drops && !line {
+					t.Errorf("while the host drops what it forwards: %s", event)
+				}
+			}
+		}
+		if opened == 0 || seen < opened {
+			t.Errorf("%d opened, nft monitor tells of %d", opened, seen)
+		}
+	})
+	inNamespace(t, func() { // the guard comes and goes with the host's chain, between a look and the next
+		m := manager(t, testFrame())
+		if openAmidReloads(t, m) == 0 {
+			t.Error("none opened")
+		}
+	})
+}
+
+func openAmidReloads(t *testing.T, m *firewall.Manager) (opened int) {
+	program := exec.Command("/bin/sh", "-c", `while :; do
+		nft 'table inet host { chain f { type filter hook forward priority 0; policy drop; }; }'
+		nft add rule inet host f tcp dport 99 accept
+		nft add rule inet host f tcp dport 98 accept
+		sleep 0.01
+		nft delete table inet host
+	done`)
+	must(t, program.Start())
+	for i := range 150 {
+		l, err := m.Open(t.Context(), testHole(uint64(i)).Pinhole)
+		switch {
+		case err == nil:
+			opened++
+			l.Release()
+		case !errors.Is(err, firewall.ErrChanged):
+			t.Error(err)
+		}
+		if why := m.Stats().LastError; strings.Contains(why, "reading our table back") {
+			t.Fatal(why)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	must(t, program.Process.Kill())
+	program.Wait()
+	must(t, m.Stop())
+	return opened
+}
+
+// monitor returns what nft monitor tells from now on, in the kernel's order.
+func monitor(t *testing.T) (events func() string) {
+	t.Helper()
+	told := filepath.Join(t.TempDir(), "events")
+	file, err := os.Create(told)
+	must(t, err)
+	defer file.Close()
+	nft := exec.Command("nft", "monitor")
+	nft.Stdout, nft.Stderr = file, file
+	must(t, nft.Start())
+	read := func(mark string) string { // everything up to a table of that name
+		for range 500 {
+			sh(t, "nft add table inet "+mark+"; nft delete table inet "+mark)
+			text, err := os.ReadFile(told)
+			if must(t, err); strings.Contains(string(text), "add table inet "+mark) {
+				return string(text)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatal("nft monitor tells nothing")
+		return ""
+	}
+	read("begin")
+	return func() string {
+		t.Helper()
+		all := read("done")
+		must(t, nft.Process.Kill())
+		nft.Wait()
+		if strings.Contains(all, "rror") {
+			t.Errorf("nft monitor: %s", all)
+		}
+		return all
+	}
+}
+
+func comment(l *firewall.Lease) string { return fmt.Sprintf("ftpgate %d session", l.Hole().ID) }
+
+// added are the events by which the pinhole's gate came into the kernel.
+func added(events string, l *firewall.Lease) (lines []string) {
+	for event := range strings.Lines(events) {
+		if strings.HasPrefix(event, "create element ip") && strings.Contains(event, " ftpgate open") && strings.Contains(event, comment(l)) {
+			lines = append(lines, event)
+		}
+	}
+	return lines
 }
 
 // TestFlushRuleset: table, lines, chains and open pinholes come back with one Verify.

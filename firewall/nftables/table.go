@@ -54,7 +54,6 @@ func (f *family) createSets(b *batch, there [2]int) {
 }
 
 func (f *family) fill(b *batch, chains []chain) {
-	f.guarded = f.exposed
 	for _, c := range chains {
 		for _, r := range c.rules {
 			r.add(b, place{family: f.family(), table: tableName, chain: c.name})

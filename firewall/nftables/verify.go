@@ -16,33 +16,62 @@ func (b *Backend) Verify(holes []firewall.Hole) (found firewall.Found, err error
 	}
 	generation, err := b.on.generation()
 	if err != nil {
+		b.known = 0
 		return found, err
 	}
 	// Rules of iptables-legacy change without a generation, and the guard goes by them.
-	found, err = b.restore(generation != b.known || b.frame.Gateway.Forward && b.filter.Legacy())
-	told := b.told
-	b.told = firewall.Found{}
-	told.Add("", found)
-	found = told
+	found, err = b.restore(generation, generation != b.known || b.frame.Gateway.Forward && b.filter.Legacy())
+	if err != nil {
+		return found, err
+	}
+	more, err := b.calm()
+	found.Add("", more)
 	if err != nil {
 		return found, err
 	}
 	return found, b.reconcile(holes)
 }
 
-// restore puts everything but the pinholes of the future in place again.
-func (b *Backend) restore(changed bool) (found firewall.Found, err error) {
+// looks bounds how often it is looked again at a host whose rules change meanwhile, in the middle of a reload say.
+const looks = 3
+
+// calm looks again until nothing came between a look and what was written; if that does not come true, known stays 0.
+func (b *Backend) calm() (found firewall.Found, err error) {
+	for range looks - 1 {
+		if b.known != 0 {
+			break
+		}
+		generation, err := b.on.generation()
+		if err != nil {
+			return found, err
+		}
+		more, err := b.restore(generation, true)
+		found.Add("", more)
+		if err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// restore puts everything but the pinholes of the future in place again. generation is that of before.
+func (b *Backend) restore(generation uint32, changed bool) (found firewall.Found, err error) {
 	found, err = b.filter.Verify(changed)
-	if err != nil || !changed && !found.Any() {
+	if err != nil {
+		b.known = 0
 		return found, err
 	}
-	more, err := b.repair()
+	if !changed && !found.Any() {
+		return found, nil
+	}
+	more, err := b.repair(generation)
 	found.Add("", more)
 	return found, err
 }
 
-// repair looks at everything in nf_tables and puts right what is wrong, in one transaction.
-func (b *Backend) repair() (found firewall.Found, err error) {
+// repair looks at everything in nf_tables and puts right what is wrong, in one transaction. The generation is that of before
+// iptables looked.
+func (b *Backend) repair(generation uint32) (found firewall.Found, err error) {
 	b.known = 0
 	l, spots, err := b.look(b.frame)
 	if err != nil {
@@ -66,13 +95,15 @@ func (b *Backend) repair() (found firewall.Found, err error) {
 		}
 	}
 	if !found.Any() {
-		b.known = l.generation // of before the look: what came meanwhile will be seen
+		if l.generation == generation { // else iptables has written, or somebody whose rules it has not seen
+			b.known = generation
+		}
 		return found, nil
 	}
 	if err := b.commit(t); err != nil {
 		return found, fmt.Errorf("repairing: %w", err)
 	}
-	return found, b.learn(l)
+	return found, b.learn(l, generation)
 }
 
 func (b *Backend) repairFamily(t *batch, l *landscape, f *family) (found firewall.Found, err error) {
@@ -132,7 +163,8 @@ func (b *Backend) reconcile(holes []firewall.Hole) error {
 	if len(open) == 0 && len(shut) == 0 {
 		return nil
 	}
-	if err := b.Apply(open, shut); err != nil {
+	// They have been announced: what another program does meanwhile, the next look finds.
+	if err := b.apply(open, shut, anyGeneration); err != nil {
 		return fmt.Errorf("bringing the pinholes up to date: %w", err)
 	}
 	return nil
