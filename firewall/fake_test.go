@@ -25,6 +25,7 @@ type fake struct {
 	bad     func(Hole) bool  // a transaction with such a hole fails
 	fail    map[string]error // by call
 	damaged bool             // the next Verify finds something; until then Apply fails
+	changed int              // so many looks are needed before Apply opens
 	moved   []string         // what the next Verify says that the host has changed
 }
 
@@ -55,6 +56,9 @@ func (f *fake) Apply(open, shut []Hole) error {
 	if err := f.fail["apply"]; err != nil {
 		return err
 	}
+	if len(open) > 0 && f.changed > 0 {
+		return ErrChanged
+	}
 	if f.damaged || f.bad != nil && slices.ContainsFunc(open, f.bad) {
 		return errRefused
 	}
@@ -75,6 +79,7 @@ func (f *fake) Verify(holes []Hole) (Found, error) {
 	if err := f.fail["verify"]; err != nil {
 		return Found{}, err
 	}
+	f.changed--
 	want := map[uint64]Hole{}
 	for _, h := range holes {
 		want[h.ID] = h

@@ -2,10 +2,14 @@ package firewall
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // TestVerify: every VerifyEvery, also while opens never cease; repairs are counted, errors are told once they happen.
@@ -29,6 +33,50 @@ func TestVerify(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if s := m.Stats(); s.VerifiedAt != verified || s.LastError == "" || s.LastErrorAt.IsZero() {
 			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// TestOpensBehindAChange: what is spent goes before the look, the looks have an end, and without a good one nothing opens.
+func TestOpensBehindAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(cost)
+		core, logged := observer.New(zap.ErrorLevel)
+		m := started(t, f, Options{VerifyEvery: time.Hour, Log: zap.New(core)})
+		mustOpen(t, m, 1).Used()
+		f.set(func() { f.calls, f.changed = nil, 2 })
+		mustOpen(t, m, 2)
+		want := []string{"open 1 shut 0", "open 0 shut 1", "verify", "open 1 shut 0", "verify", "open 1 shut 0"}
+		if !slices.Equal(f.calls, want) || logged.Len() > 0 || m.Stats().LastError != "" {
+			t.Errorf("calls %q, stats %+v", f.calls, m.Stats())
+		}
+		f.set(func() { f.calls, f.changed = nil, 100 })
+		if _, err := m.Open(t.Context(), pinhole(3)); !errors.Is(err, ErrChanged) || f.count("verify") != changedTries || f.inPlace() != 1 {
+			t.Errorf("%v, calls %q", err, f.calls)
+		}
+		logged.TakeAll()
+		f.set(func() { f.fail["verify"] = errRefused })
+		for range 3 {
+			if _, err := m.Open(t.Context(), pinhole(3)); !errors.Is(err, ErrChanged) || !errors.Is(err, errRefused) || f.inPlace() != 1 {
+				t.Errorf("behind a look that failed: %v", err)
+			}
+		}
+		if n := logged.FilterMessage(opening).Len(); n != 1 || logged.Len() != 2 { // the other one is the look's
+			t.Errorf("logged: %v", logged.All())
+		}
+	})
+}
+
+// TestSpentIsNotAskedFor: a removal that failed is no reason to have the hole's rules written anew.
+func TestSpentIsNotAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(cost)
+		m := started(t, f, Options{VerifyEvery: time.Hour})
+		mustOpen(t, m, 1).Used()
+		f.set(func() { f.damaged = true; clear(f.holes) })
+		mustOpen(t, m, 2)
+		if f.inPlace() != 1 {
+			t.Errorf("in place %d, calls %q", f.inPlace(), f.calls)
 		}
 	})
 }

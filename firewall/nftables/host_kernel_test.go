@@ -182,6 +182,30 @@ func TestOwnedTable(t *testing.T) {
 	})
 }
 
+// TestOwnedLater: where our lines cannot be put in place any more, nothing opens, however often it is asked; what is open can be shut.
+func TestOwnedLater(t *testing.T) {
+	inNamespace(t, func() {
+		b := backend(t)
+		must(t, b.Install(testFrame()))
+		open := []firewall.Hole{testHole(1)}
+		must(t, b.Apply(open, nil))
+		own(t, "drop;")
+		for range 3 {
+			if err := b.Apply([]firewall.Hole{testHole(2)}, nil); !errors.Is(err, firewall.ErrChanged) {
+				t.Errorf("opening: %v", err)
+			}
+			if _, err := b.Verify(open); !errors.Is(err, nftables.ErrOwned) {
+				t.Errorf("looking: %v", err)
+			}
+		}
+		must(t, b.Apply(nil, open))
+		if shown := sh(t, "nft list set ip ftpgate open"); strings.Contains(shown, "ftpgate 1 ") || strings.Contains(shown, "ftpgate 2 ") {
+			t.Error(shown)
+		}
+		must(t, b.Remove())
+	})
+}
+
 // TestOwnedHarmless: an owned table that drops nothing is in nobody's way.
 func TestOwnedHarmless(t *testing.T) {
 	inNamespace(t, func() {

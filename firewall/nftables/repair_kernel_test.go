@@ -136,7 +136,6 @@ func openAmidReloads(t *testing.T, m *firewall.Manager) (opened int) {
 		nft 'table inet host { chain f { type filter hook forward priority 0; policy drop; }; }'
 		nft add rule inet host f tcp dport 99 accept
 		nft add rule inet host f tcp dport 98 accept
-		sleep 0.01
 		nft delete table inet host
 	done`)
 	must(t, program.Start())
@@ -152,7 +151,7 @@ func openAmidReloads(t *testing.T, m *firewall.Manager) (opened int) {
 		if why := m.Stats().LastError; strings.Contains(why, "reading our table back") {
 			t.Fatal(why)
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(time.Millisecond)
 	}
 	must(t, program.Process.Kill())
 	program.Wait()

@@ -20,7 +20,7 @@ var known = []owner{
 	{id: "ufw", name: "ufw", prefixes: []string{"ufw"}, cure: ufwCure,
 		means: "Its chains stand behind the gateway's lines and are written anew without them by `ufw reload`. It needs no rule for FTP, but `ufw default deny outgoing` needs `ufw allow out 21/tcp`."},
 	{id: "firewalld", name: "firewalld", tables: []string{"firewalld", tablePolicyDrop}, prefixes: []string{"FWD_", "IN_", "OUT_", "FORWARD_", "INPUT_", "OUTPUT_"}, cure: firewalldCure,
-		means: "`firewall-cmd --reload` takes the gateway's lines away with all rules; they are back within two seconds. No zone and no policy has to admit FTP. With NftablesTableOwner=yes nobody else can let anything pass."},
+		means: "`firewall-cmd --reload` takes the gateway's lines away with all rules; they are back within two seconds, and with nftables before any PASV or PORT is answered. No zone and no policy has to admit FTP. With NftablesTableOwner=yes nobody else can let anything pass."},
 	{id: "docker", name: "Docker", tables: []string{"docker-bridges"}, prefixes: []string{"DOCKER"}, cure: dockerCure,
 		means: "It sets the policy of FORWARD to DROP and turns forwarding on; the gateway's line in FORWARD, and one in DOCKER-USER, admit data connections all the same. A published port 21 of a container is taken over by a rule for the same port."},
 	{id: "libvirt", name: "libvirt", tables: []string{"libvirt_network"}, prefixes: []string{"LIBVIRT_"},
@@ -30,7 +30,7 @@ var known = []owner{
 	{id: "fail2ban", name: "fail2ban", tables: []string{"f2b-table"}, prefixes: []string{"f2b-"},
 		means: "It refuses addresses that it has banned, which is what it is for."},
 	{id: "openwrt", name: "OpenWrt (fw4)", tables: []string{"fw4"},
-		means: "`fw4 reload` writes its table anew; the gateway puts its lines back within seconds."},
+		means: "`fw4 reload` writes its table anew; the gateway's lines are back within two seconds, and before any PASV or PORT is answered."},
 }
 
 // tablePolicyDrop is where firewalld drops all, in panic and while it starts.
