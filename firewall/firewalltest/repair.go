@@ -29,6 +29,8 @@ func repair(s *subject) {
 		s.admitted(client, public, e, port(s.wanAddr(), 0))
 		s.refused("a second connection", client, public)
 		s.shut(b, h)
+		_, err = b.Verify(nil) // sees what was written to deny: a change of the host's, before which nothing opens
+		s.must("looking at what denies", err)
 	}
 }
 

@@ -263,10 +263,14 @@ func TestEndedByItself(t *testing.T) {
 		open := testHoles(1, 3)
 		must(t, b.Apply(open, nil))
 		sh(t, "nft flush set ip ftpgate open; nft flush map ip ftpgate sources")
-		must(t, b.Apply(testHoles(10, 2), open))
-		if _, err := b.Verify(testHoles(10, 2)); err != nil {
+		if err := b.Apply(testHoles(10, 2), open); !errors.Is(err, firewall.ErrChanged) {
+			t.Errorf("before a look: %v", err)
+		}
+		must(t, b.Apply(nil, open))
+		if _, err := b.Verify(nil); err != nil {
 			t.Error(err)
 		}
+		must(t, b.Apply(testHoles(10, 2), nil))
 		again := testHole(10)
 		again.ID = 20
 		must(t, b.Apply([]firewall.Hole{again}, testHoles(10, 2)))
