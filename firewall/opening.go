@@ -9,12 +9,9 @@ import (
 	"go.uber.org/zap"
 )
 
-const (
-	// changedTries bounds how often our rules are put right before one open: an open waits while another program reloads
-	// its own, and not for one that never ends.
-	changedTries = 3
-	opening      = "opening pinholes" // for trouble
-)
+// changedTries bounds how often our rules are put right before one open: an open waits while another program reloads
+// its own, and not for one that never ends.
+const changedTries = 3
 
 // openWaiting opens all that wait in one transaction.
 func (w *worker) openWaiting() {
@@ -29,9 +26,6 @@ func (w *worker) openWaiting() {
 	if err == nil {
 		w.settle(batch)
 		return
-	}
-	if !errors.Is(err, ErrChanged) {
-		w.trouble(opening, err, zap.Int("pinholes", len(batch)))
 	}
 	if len(shuts) > 0 {
 		w.shut(shuts)
@@ -76,6 +70,7 @@ func (w *worker) retryOpen(batch []*request, err error) {
 		w.settle(batch)
 		return
 	}
+	w.trouble("opening pinholes", err, zap.Int("pinholes", len(batch)))
 	w.isolate(batch, err)
 }
 
@@ -94,17 +89,14 @@ func (w *worker) openAgain(batch []*request) error {
 func (w *worker) openBehind(batch []*request) error {
 	for range changedTries {
 		if _, broken := w.verify(); broken != nil {
-			err := fmt.Errorf("%w, and ours cannot be put right; until they are, no pinhole opens: %w", ErrChanged, broken)
-			w.trouble(opening, err, zap.Int("pinholes", len(batch)))
-			return err
+			return fmt.Errorf("%w, and ours cannot be put right; until they are, no pinhole opens: %w", ErrChanged, broken)
 		}
 		if err := w.apply(holesOf(batch), nil); !errors.Is(err, ErrChanged) {
 			return err
 		}
 	}
-	err := fmt.Errorf("%w, and again each of the %d times that ours were put right: see what keeps rewriting them (nft monitor)", ErrChanged, changedTries)
-	w.trouble(opening, err, zap.Int("pinholes", len(batch)))
-	return err
+	return fmt.Errorf("%w, and again each of the %d times that ours were put right: see what keeps rewriting them (nft monitor)",
+		ErrChanged, changedTries)
 }
 
 func (w *worker) isolate(batch []*request, err error) {

@@ -61,7 +61,7 @@ func TestOpensBehindAChange(t *testing.T) {
 				t.Errorf("behind a look that failed: %v", err)
 			}
 		}
-		if n := logged.FilterMessage(opening).Len(); n != 1 || logged.Len() != 2 { // the other one is the look's
+		if n := logged.FilterMessage("opening pinholes").Len(); n != 1 || logged.Len() != 2 { // the other one is the look's
 			t.Errorf("logged: %v", logged.All())
 		}
 	})
