@@ -8,6 +8,9 @@ import (
 
 // carry takes a segment of a connection that is no control connection.
 func (f *Follower) carry(s *Segment) {
+	if f.early(s) {
+		return
+	}
 	forth := tuple{s.Interface, s.Source, s.Destination}
 	if s.opening() {
 		f.dial(forth, s)

@@ -126,6 +126,8 @@ func (f *Follower) introduce(l *leg, remark string) {
 	switch {
 	case l == s.near:
 		s.say("client %s%s", l.tuple, remark)
+	case s.proxied && l.doubt > 0:
+		s.add("the gateway connects %s%s; most likely: it may be of %s that said the same", l.tuple, remark, some(l.doubt, "other session"))
 	case s.proxied:
 		s.add("the gateway connects %s%s", l.tuple, remark)
 	default:

@@ -123,10 +123,10 @@ func (f *Follower) Close() Summary {
 
 // then tells something that does not belong to the packet that is being looked at, or not only.
 func (f *Follower) then(at time.Time, what func()) {
-	now, past := f.now, f.past
+	now, past, keep := f.now, f.past, f.keep
 	f.now, f.past = at, true
 	what()
-	f.now, f.past = now, past
+	f.now, f.past, f.keep = now, past, keep
 }
 
 // note writes something on the packet.

@@ -39,9 +39,13 @@ type leg struct {
 	greeted  time.Time           // when; zero: not yet
 	replies  []utterance         // of a leg that belongs to nobody yet
 	suspects map[*session]*rival // whose it may be
+	doubt    int                 // how many other sessions it may be of just as well
 	ended    time.Time
 	last     time.Time
 	lastSeg  [2]signature // of the last segment with bytes, up and down
+
+	announced []netip.AddrPort // where data connections go, of a leg that belongs to nobody yet
+	dialled   []dialled        // those that went there
 }
 
 // signature tells a segment that is forwarded from others.
@@ -71,7 +75,7 @@ func (l *leg) tell(f *Follower, note string, what func()) {
 func (l *leg) belongs(s *session) {
 	l.session = s
 	held := l.held
-	l.held = nil
+	l.held, l.announced, l.dialled = nil, nil, nil
 	for _, what := range held {
 		what()
 	}

@@ -13,6 +13,8 @@ const (
 	copyTime = 2 * time.Second
 	// passTime is how long a gateway may take to pass a line on.
 	passTime = time.Second
+	// doubtTime is how long a connection waits for the proof that it is of one session and not of others that say the same.
+	doubtTime = 10 * time.Second
 )
 
 // place finds out whose a new control connection is. It is one of three things: the same connection as another, forwarded
@@ -99,6 +101,11 @@ func (f *Follower) pair(s *session, l *leg) {
 	s.far, s.proxied = l, true
 	l.replies, l.suspects = nil, nil
 	l.belongs(s)
+	early := s.early
+	s.early = nil
+	for _, u := range early {
+		f.then(u.time, func() { s.replyArrived(u.reply) })
+	}
 }
 
 // candidates are the sessions whose server's side l may be.

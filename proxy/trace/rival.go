@@ -2,6 +2,7 @@ package trace
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -68,8 +69,8 @@ func (f *Follower) gotCommand(l *leg, c command) {
 	if len(fit) == 1 {
 		f.pair(fit[0], l)
 		f.settle()
-	} else if _, negotiates := announced(c); negotiates {
-		f.guess(l) // the data connection comes at once
+	} else if end, ok := announced(c); ok {
+		l.announce(end)
 	}
 }
 
@@ -78,8 +79,15 @@ func (f *Follower) gaveReply(l *leg, r reply) {
 	if len(l.replies) < maxHeld {
 		l.replies = append(l.replies, utterance{text: r.text, kind: kindOfReply(r.code), time: f.now})
 	}
-	if kindOfReply(r.code) == kindPassive {
-		f.guess(l)
+	if end, ok := passiveEnd(r, l); ok {
+		l.announce(end)
+	}
+}
+
+// announce notes where a data connection will go that is seen before it is known whose it is.
+func (l *leg) announce(end netip.AddrPort) {
+	if len(l.announced) < maxNegotiations {
+		l.announced = append(l.announced, end)
 	}
 }
 
@@ -138,6 +146,7 @@ func (f *Follower) guess(l *leg) bool {
 	if best == nil {
 		return false
 	}
+	l.doubt = l.heardBy(f.rivals(l), l.rival(best).proofs) - 1
 	f.pair(best, l)
 	f.settle()
 	return true
@@ -148,10 +157,25 @@ func (r *rival) better(than *rival) bool {
 	return cmp.Or(-cmp.Compare(r.proofs, than.proofs), cmp.Compare(r.took, than.took)) < 0
 }
 
-// overdue says whether a connection should have found its session.
+// heardBy counts the sessions of which so many lines, or more, may have passed.
+func (l *leg) heardBy(some []*session, lines int) (n int) {
+	for _, s := range some {
+		if l.rival(s).proofs >= lines {
+			n++
+		}
+	}
+	return n
+}
+
+// overdue says whether a connection should have found its session. What several sessions have said alike waits for what they
+// say next.
 func (f *Follower) overdue(l *leg) bool {
+	patience := passTime
+	if l.heardBy(f.rivals(l), 1) > 1 {
+		patience = doubtTime
+	}
 	return l.refused != "" || l.waiting() && f.clock.Sub(l.first) >= silence ||
-		!l.greeted.IsZero() && f.clock.Sub(l.greeted) > passTime || f.clock.Sub(l.last) > dialTime || len(l.held) == maxHeld
+		!l.greeted.IsZero() && f.clock.Sub(l.greeted) > patience || f.clock.Sub(l.last) > dialTime || len(l.held) == maxHeld
 }
 
 // decide says whose a connection is without proof: it belongs to the session that fits best, or to the only one that may

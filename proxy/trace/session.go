@@ -1,6 +1,9 @@
 package trace
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 const (
 	// maxPending bounds the commands of a session that wait for a reply, and the lines that wait to be seen on the other side.
@@ -18,9 +21,11 @@ type session struct {
 	far     *leg // the server's side; nil: not seen, or the same
 	proxied bool // far is a connection of its own, which a gateway made
 
-	commands     passage // of the client, not seen at the server yet
-	replies      passage // of the server, not seen at the client yet
+	commands     passage     // of the client, not seen at the server yet
+	replies      passage     // of the server, not seen at the client yet
+	early        []utterance // replies that the client got before it was known who the server is
 	pending      []exchange
+	refused      time.Time      // the latest PORT or EPRT; zero: none
 	negotiations []*negotiation // the latest last
 	tls          bool
 	over         bool
@@ -68,7 +73,7 @@ func (s *session) commandArrived(c command) {
 	default:
 		s.add("the server got: %s, of which the client said nothing", c)
 	}
-	if address {
+	if address && !s.outdated() {
 		n := s.last(true)
 		if n == nil || n.far.IsValid() {
 			n = s.negotiate(c.verb, true)
@@ -86,6 +91,9 @@ func (s *session) heardReply(l *leg, r reply) {
 		s.passive(l, r)
 	case s.far == nil:
 		s.say("server: %s", r)
+		if len(s.early) < maxPending {
+			s.early = append(s.early, utterance{time: s.f.now, reply: r})
+		}
 		s.passive(l, r)
 		s.answered(r)
 	default:
@@ -125,7 +133,11 @@ func (s *session) passive(l *leg, r reply) {
 		return
 	}
 	n := s.last(false)
-	if n == nil || l == s.far || s.far == nil || n.near.IsValid() {
+	switch late := s.outdated(); {
+	case late && (n == nil || l != s.far || !n.near.IsValid()):
+		return
+	case late:
+	case n == nil || l == s.far || s.far == nil || n.near.IsValid():
 		verb := "PASV"
 		if r.code == 229 {
 			verb = "EPSV"
@@ -133,6 +145,13 @@ func (s *session) passive(l *leg, r reply) {
 		n = s.negotiate(verb, false)
 	}
 	n.heard(l, end)
+}
+
+// outdated says that what is told now was held so long that the client has meanwhile agreed upon something else, or got the
+// reply to it.
+func (s *session) outdated() bool {
+	n := s.current()
+	return s.f.now.Before(s.refused) || n != nil && s.f.now.Before(n.since)
 }
 
 // answered does what follows from a reply that the client got.
@@ -150,6 +169,7 @@ func (s *session) answered(r reply) {
 	case kindActive:
 		if n := s.last(true); r.code >= 400 && n != nil && n.data == nil {
 			n.drop()
+			s.refused = s.f.now
 		}
 	case kindTransfer:
 		s.transferred(e, r)
