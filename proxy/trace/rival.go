@@ -170,12 +170,11 @@ func (l *leg) heardBy(some []*session, lines int) (n int) {
 // overdue says whether a connection should have found its session. What several sessions have said alike waits for what they
 // say next.
 func (f *Follower) overdue(l *leg) bool {
-	patience := passTime
-	if l.heardBy(f.rivals(l), 1) > 1 {
-		patience = doubtTime
+	if l.refused != "" || l.waiting() && f.clock.Sub(l.first) >= silence || f.clock.Sub(l.last) > dialTime || len(l.held) == maxHeld {
+		return true
 	}
-	return l.refused != "" || l.waiting() && f.clock.Sub(l.first) >= silence ||
-		!l.greeted.IsZero() && f.clock.Sub(l.greeted) > patience || f.clock.Sub(l.last) > dialTime || len(l.held) == maxHeld
+	since := f.clock.Sub(l.greeted)
+	return !l.greeted.IsZero() && since > passTime && (since > doubtTime || l.heardBy(f.rivals(l), 1) < 2)
 }
 
 // decide says whose a connection is without proof: it belongs to the session that fits best, or to the only one that may
