@@ -25,7 +25,7 @@ type session struct {
 	replies      passage     // of the server, not seen at the client yet
 	early        []utterance // replies that the client got before it was known who the server is
 	pending      []exchange
-	refused      time.Time      // the latest PORT or EPRT; zero: none
+	refused      time.Time      // when the latest refusal of PORT or EPRT came; zero: none
 	negotiations []*negotiation // the latest last
 	tls          bool
 	over         bool
